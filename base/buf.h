@@ -1,0 +1,41 @@
+/* base/buf.h - bytes that grow up to a ceiling.
+ *
+ * Why       Everything a stranger can size needs a maximum, stated where the buffer is made.
+ * Promise   Never holds more than `max`. A put that does not fit changes nothing and says so; the
+ *           buffer then stays `overfull` until buf_clear(), so that one check at the end is enough.
+ * Owns      Its memory, until buf_free().
+ * Refuses   Growth past `max`. */
+#pragma once
+#include "base/span.h"
+
+struct buf {
+	char *at;
+	size_t size, room, max;
+	bool overfull;
+};
+
+/* An empty buffer; allocates nothing yet. */
+void buf_init(struct buf *, size_t max_bytes);
+
+/* Releases the memory; buf_wipe() clears it first. The buffer may be used again. */
+void buf_free(struct buf *);
+void buf_wipe(struct buf *);
+
+/* Empties it and keeps the memory. */
+void buf_clear(struct buf *);
+
+/* Appends. False, and `overfull`, when it would pass the ceiling. */
+bool buf_put(struct buf *, struct span);
+bool buf_put_byte(struct buf *, char);
+bool buf_print(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Makes room for `size` more bytes and returns where they go, or NULL; buf_grew() then counts
+ * those that were filled in. */
+char *buf_room(struct buf *, size_t size);
+void buf_grew(struct buf *, size_t size);
+
+/* Removes the first `size` bytes. */
+void buf_drop(struct buf *, size_t size);
+
+/* What it holds; valid until the next change. */
+struct span buf_span(const struct buf *);

@@ -1,0 +1,53 @@
+/* base/span.h - a borrowed run of bytes.
+ *
+ * Why       Input is read in place; length and address travel together.
+ * Promise   No function here writes, allocates or reads past `size`.
+ * Owns      Nothing: a span lives as long as what it points into.
+ * Refuses   Nothing. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct span {
+	const char *at;
+	size_t size;
+};
+
+/* For "%.*s" in printf. */
+#define SPAN_ARGS(s) (int)(s).size, (s).at
+
+/* A string literal as a span, without its NUL. */
+#define SPAN(literal) ((struct span){ "" literal, sizeof literal - 1 })
+
+/* A C string as a span; NULL gives the empty span. */
+struct span span_of(const char *text);
+
+/* The bytes from `from`, at most `size` of them; out of range gives less, never an error. */
+struct span span_slice(struct span, size_t from, size_t size);
+
+/* The same bytes. Not for secrets: see secret_equal(). */
+bool span_equal(struct span, struct span);
+
+/* The same bytes, ASCII letters compared without case. */
+bool span_equal_fold(struct span, struct span);
+
+/* Whether the first begins (ends) with the second; the `_fold` form ignores ASCII case. */
+bool span_starts(struct span, struct span prefix);
+bool span_starts_fold(struct span, struct span prefix);
+bool span_ends_fold(struct span, struct span suffix);
+
+/* Where `byte` (the bytes of `needle`) first stands, or `size` when it does not. */
+size_t span_find_byte(struct span, char byte);
+size_t span_find(struct span, struct span needle);
+size_t span_find_fold(struct span, struct span needle);
+
+/* Without spaces, tabs, CR and LF at both ends. */
+struct span span_trim(struct span);
+
+/* Takes what stands before the next `separator` out of `rest`, which moves behind it.
+ * False when `rest` was already used up (its `at` is then NULL). */
+bool span_cut(struct span *rest, char separator, struct span *piece_out);
+
+/* A decimal number without sign or blanks. False when it is none or does not fit. */
+bool span_number(struct span, uint64_t *number_out);

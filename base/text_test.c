@@ -1,0 +1,90 @@
+/* Encodings against their published examples, and what each decoder must refuse. */
+#include "base/text.h"
+#include "tests/test.h"
+
+static bool decodes(bool (*decode)(struct buf *, struct span), const char *text, const char *wanted)
+{
+	struct buf b;
+	bool good;
+
+	buf_init(&b, 4096);
+	good = decode(&b, span_of(text));
+	if (good && wanted)
+		good = span_equal(buf_span(&b), span_of(wanted));
+	buf_free(&b);
+	return good;
+}
+
+static void encodes(bool (*encode)(struct buf *, struct span), const char *text, const char *wanted)
+{
+	struct buf b;
+
+	buf_init(&b, 4096);
+	assert_true(encode(&b, span_of(text)));
+	assert_span(buf_span(&b), wanted);
+	buf_free(&b);
+}
+
+/* RFC 4648 10 */
+static void base64_examples(void **state)
+{
+	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" },
+						{ "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" } };
+
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+		encodes(text_base64, pairs[i][0], pairs[i][1]);
+		assert_true(decodes(text_from_base64, pairs[i][1], pairs[i][0]));
+	}
+}
+
+static void base64_strictness(void **state)
+{
+	assert_true(decodes(text_from_base64, "Zg", "f"));        /* unpadded clients */
+	assert_false(decodes(text_from_base64, "Zg=", NULL));
+	assert_false(decodes(text_from_base64, "Z", NULL));
+	assert_false(decodes(text_from_base64, "Zh==", NULL));    /* left-over bits */
+	assert_false(decodes(text_from_base64, "Zm9v\n", NULL));
+	assert_false(decodes(text_from_base64, "Zm 9v", NULL));
+	assert_false(decodes(text_from_base64, "-_-_", NULL));
+	assert_false(decodes(text_from_base64, "Zg==Zg==", NULL));
+	assert_false(decodes(text_from_base64, "=", NULL));
+	assert_true(decodes(text_from_base64_url, "-_-_", "\xfb\xff\xbf"));
+	assert_false(decodes(text_from_base64_url, "+/+/", NULL));
+}
+
+static void percent(void **state)
+{
+	encodes(text_percent, "a b&c=d/\xc3\xa9", "a%20b%26c%3Dd%2F%C3%A9");
+	assert_true(decodes(text_from_percent, "a+b%26c", "a b&c"));
+	assert_false(decodes(text_from_percent, "%4", NULL));
+	assert_false(decodes(text_from_percent, "%zz", NULL));
+}
+
+static void html_and_plain(void **state)
+{
+	encodes(text_html, "<a href='x'>\"&", "&lt;a href=&#39;x&#39;&gt;&quot;&amp;");
+	encodes(text_plain, "a\r\nb\x1b[0m\xc3\xa9\xff\xe2\x80\xa8", "a??b?[0m\xc3\xa9??");
+}
+
+static void dates(void **state)
+{
+	struct buf b;
+
+	buf_init(&b, 100);
+	assert_true(text_mail_date(&b, 1433160000000));
+	assert_span(buf_span(&b), "Mon, 01 Jun 2015 12:00:00 +0000");
+	buf_clear(&b);
+	assert_true(text_date(&b, 1433160000007));
+	assert_span(buf_span(&b), "2015-06-01T12:00:00.007Z");
+	buf_free(&b);
+}
+
+static void utf8(void **state)
+{
+	assert_true(text_is_utf8(SPAN("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")));
+	assert_false(text_is_utf8(SPAN("\xc0\x80")));
+	assert_false(text_is_utf8(SPAN("\xed\xa0\x80")));
+	assert_false(text_is_utf8(SPAN("\xe2\x82")));
+}
+
+TESTS(base64_examples, base64_strictness, percent, html_and_plain, dates, utf8)
