@@ -1,0 +1,25 @@
+/* loop/pool.h - work that blocks, on threads of its own, its result posted back.
+ *
+ * Why       Nothing blocks a loop; and one kind of work must not starve another, so each kind has its pool.
+ * Promise   `done(job)` runs on the loop once for every pool_run(), after `work(job)`. Jobs of a pool with one thread keep their order.
+ * Owns      Its threads. The job belongs to the pool between the two calls.
+ * Refuses   More than `waiting_max` jobs: pool_run() says false and has called nothing.
+ * See       loop/real/pool.c (threads), loop/fake/pool.c (inline, at a virtual delay) */
+#pragma once
+#include "loop/loop.h"
+
+struct pool;
+
+struct pool_settings {
+	const char *name;     /* of the threads */
+	unsigned threads;
+	size_t waiting_max;
+	bool low_priority;    /* nice 10 */
+};
+
+struct pool *pool_new(struct loop *, const struct pool_settings *);
+
+/* Waits for the work under way; `done` of finished and waiting jobs is still called, from inside. */
+void pool_free(struct pool **);
+
+bool pool_run(struct pool *, void (*work)(void *job), void (*done)(void *job), void *job);

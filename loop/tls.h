@@ -1,0 +1,35 @@
+/* loop/tls.h - what a stream needs to speak TLS: one context per listener, one for all that goes out.
+ *
+ * Why       Certificates and the CA bundle are replaced without dropping a session: a stream keeps the
+ *           context it began with.
+ * Promise   Going out: TLS 1.2 or later, chain and host name verified, no way to switch that off.
+ * Owns      Its keys. Shared by reference: tls_hold() and tls_drop().
+ * Refuses   A certificate without its key, a key of another certificate, an empty CA bundle.
+ * See       RFC 8446, RFC 8314; loop/real/tls.c (OpenSSL), loop/fake/tls.c (no encryption, same events) */
+#pragma once
+#include "base/fault.h"
+
+struct tls;
+
+enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
+
+struct tls_server_settings {
+	struct span certificate_pem; /* the chain, leaf first */
+	struct span key_pem;
+	struct span second_certificate_pem, second_key_pem; /* of the other key kind (RSA beside ECDSA), or empty */
+	enum tls_version lowest;     /* below 1.2 also admits the cipher suites that old devices know */
+	struct span alpn;            /* "http/1.1", "smtp" ..., or empty for none */
+};
+
+/* A context for accepting. `why_out` (may be NULL) gets a text for the log, valid until the next call. */
+MUST_CHECK enum fault tls_server_new(struct tls **out, const struct tls_server_settings *, const char **why_out);
+
+/* A context for connecting: trusts the certificates in `ca_pem` and nothing else. */
+MUST_CHECK enum fault tls_client_new(struct tls **out, struct span ca_pem, const char **why_out);
+
+/* One more, one fewer reference. tls_drop() sets it to NULL. */
+struct tls *tls_hold(struct tls *);
+void tls_drop(struct tls **);
+
+/* When the leaf certificate ends, in wall milliseconds; 0 for a client context. */
+int64_t tls_ends_at_ms(const struct tls *);
