@@ -12,6 +12,11 @@ void buf_init(struct buf *b, size_t max_bytes)
 	*b = (struct buf){ .max = max_bytes };
 }
 
+void buf_over(struct buf *b, char *memory, size_t size_bytes)
+{
+	*b = (struct buf){ .at = memory, .room = size_bytes, .max = size_bytes };
+}
+
 void buf_free(struct buf *b)
 {
 	free(b->at);

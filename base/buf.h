@@ -17,6 +17,9 @@ struct buf {
 /* An empty buffer; allocates nothing yet. */
 void buf_init(struct buf *, size_t max_bytes);
 
+/* An empty buffer over memory of the caller's, for what must not allocate: never freed, never larger. */
+void buf_over(struct buf *, char *memory, size_t size_bytes);
+
 /* Releases the memory; buf_wipe() clears it first. The buffer may be used again. */
 void buf_free(struct buf *);
 void buf_wipe(struct buf *);
