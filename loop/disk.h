@@ -1,9 +1,9 @@
 /* loop/disk.h - files of one directory, blocking: for pool threads and for the time before a loop runs.
  *
- * Why       The spool'"'"'s promises are about what the disk keeps; replay puts a disk that loses, fails and lies behind this.
+ * Why       The spool's promises are about what the disk keeps; replay puts a disk that loses, fails and lies behind this.
  * Promise   disk_sync() returning FAULT_OK means the bytes survive power loss. A failure is never retried here.
  * Owns      A descriptor per file, and one for the directory (so that it works after confinement by path beneath it).
- * Refuses   Names with '"'"'/'"'"', except one level given by `disk_sub()`. FAULT_DISK_FULL for ENOSPC, EDQUOT, EFBIG; FAULT_DISK_FAILED for the rest;
+ * Refuses   Names with '/', except one level given by `disk_sub()`. FAULT_DISK_FULL for ENOSPC, EDQUOT, EFBIG; FAULT_DISK_FAILED for the rest;
  *           FAULT_NOT_FOUND; FAULT_SPOOL_LOCKED from disk_lock().
  * See       loop/real/disk.c, loop/fake/disk.c */
 #pragma once

@@ -1,6 +1,6 @@
 /* loop/dns.h - names to addresses, without blocking.
  *
- * Why       libuv'"'"'s resolver shares a thread pool and loads modules; c-ares does neither after its start.
+ * Why       libuv's resolver shares a thread pool and loads modules; c-ares does neither after its start.
  * Promise   `done` is called exactly once unless cancelled, never from inside dns_resolve().
  * Owns      Its sockets and a cache that keeps answers for at most 60 s.
  * Refuses   Names over 253 bytes; answers later than 10 s.

@@ -26,7 +26,7 @@ struct http_server_settings {
 /* What came. All of it lives until http_answer(). */
 struct http_seen {
 	struct span method, target; /* the target as it came */
-	struct span path, query;    /* split at '"'"'?'"'"', still percent-encoded */
+	struct span path, query;    /* split at '?', still percent-encoded */
 	struct span host;
 	struct span body, content_type;
 	struct address peer;

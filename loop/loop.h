@@ -1,9 +1,9 @@
-/* loop/loop.h - one thread'"'"'s events: timers here, sockets and results in the headers beside it.
+/* loop/loop.h - one thread's events: timers here, sockets and results in the headers beside it.
  *
  * Why       Every role is an object driven by a loop; replay drives the same objects by a fake one.
  * Promise   Callbacks run one at a time, never from inside the call that armed them.
  * Owns      What was opened on it, until closed.
- * Threads   Everything from the loop'"'"'s own thread, save loop_post().
+ * Threads   Everything from the loop's own thread, save loop_post().
  * Refuses   Being freed while streams are open: that is a bug and panics.
  * See       loop/real/loop.c (libuv), loop/fake/loop.c (virtual time) */
 #pragma once
@@ -13,6 +13,7 @@
 
 struct loop;
 
+/* The real side ignores SIGPIPE for the process. */
 struct loop *loop_new(void);
 void loop_free(struct loop **);
 

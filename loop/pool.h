@@ -19,7 +19,7 @@ struct pool_settings {
 
 struct pool *pool_new(struct loop *, const struct pool_settings *);
 
-/* Waits for the work under way; `done` of finished and waiting jobs is still called, from inside. */
+/* Lets all jobs be worked, then calls what is left of their `done` from inside. */
 void pool_free(struct pool **);
 
 bool pool_run(struct pool *, void (*work)(void *job), void (*done)(void *job), void *job);

@@ -2,8 +2,8 @@
  *
  * Why       Sessions never see a descriptor, and never two kinds of connection.
  * Promise   Callbacks come in this order: opened, data*, ended; after `ended` none. None comes from inside a
- *           call of the owner'"'"'s. What the owner did not take of the data is kept and offered again with
- *           more, or after stream_resume(). TCP_NODELAY is always set.
+ *           call of the owner's. What the owner did not take of the data is kept and offered again with
+ *           more, or after stream_resume(). TCP_NODELAY is always set. Every callback may close the stream.
  * Owns      The descriptor, TLS state, unread and unsent bytes, until stream_close().
  * Refuses   More unsent bytes than the ceiling: the stream ends with FAULT_NO_MEMORY.
  * See       loop/real/stream.c, loop/fake/stream.c */
@@ -27,7 +27,8 @@ struct stream_events {
 	void (*drained)(void *self);
 	/* The other side closed (FAULT_CLOSED, `why` empty) or it failed: FAULT_UNREACHABLE, FAULT_TIMEOUT, FAULT_TLS_FAILED,
 	 * FAULT_TLS_UNTRUSTED, FAULT_NO_MEMORY, with a text for the log. The owner still calls stream_close(). Data that
-	 * came before is offered first. */
+	 * came before is offered first; FAULT_CLOSED waits until all of it was taken, since the other side may have closed its
+	 * half alone and still wait for replies: writing stays possible. */
 	void (*ended)(void *self, enum fault fault, struct span why);
 };
 
@@ -35,14 +36,15 @@ struct stream_events {
 struct stream *stream_connect(struct loop *, const struct address *, const struct address *source, int timeout_ms,
 			      const struct stream_events *, void *self);
 
-/* A connected socket of one'"'"'s own (accepted, or one end of a pair); takes the descriptor. `opened` is called. */
+/* A connected socket of one's own (accepted, or one end of a pair); takes the descriptor. `opened` is called. */
 struct stream *stream_adopt_take(struct loop *, int fd, const struct stream_events *, void *self);
 
 /* Changes who hears of it; nothing that came is lost. */
 void stream_set_events(struct stream *, const struct stream_events *, void *self);
 
-/* Begins TLS on an open stream, after what is unsent; bytes already read in the clear and not taken are given to the
- * caller'"'"'s mercy: check stream_unread() first. `host_name` is verified and sent as SNI. Handshake deadline 30 s. */
+/* Begins TLS on an open stream, after what is unsent. Bytes already read in the clear and not taken are read as the other side's
+ * first TLS bytes (a PROXY header and a ClientHello may share a segment); whoever took a STARTTLS command checks first that
+ * nothing stands behind it. `host_name`, or address, is verified and sent as SNI. Handshake deadline 30 s. */
 void stream_start_tls_server(struct stream *, struct tls *);
 void stream_start_tls_client(struct stream *, struct tls *, struct span host_name);
 
@@ -54,11 +56,15 @@ void stream_write(struct stream *, struct span);
 void stream_send_fd_take(struct stream *, int fd);
 int stream_take_fd(struct stream *);
 
-/* Bytes read and not taken; bytes queued and not yet given to the kernel. */
+/* Bytes read and not taken (inside `data`, those of the call count until it returns); bytes queued and not yet given to the
+ * kernel. */
 size_t stream_unread(const struct stream *);
 size_t stream_unsent(const struct stream *);
 
-/* Whether all that was written has been acknowledged by the other side'"'"'s kernel (SIOCOUTQ is 0). */
+/* Another ceiling than STREAM_UNSENT_BYTES. */
+void stream_set_unsent_max(struct stream *, size_t size_bytes);
+
+/* Whether all that was written has been acknowledged by the other side's kernel (SIOCOUTQ is 0). */
 bool stream_is_heard(const struct stream *);
 
 /* Stops and restarts reading; resume also offers again what was not taken. */
@@ -75,6 +81,13 @@ void stream_finish(struct stream **);
 /* The other end; for PROXY protocol, stream_set_peer() replaces it with what the balancer said. */
 struct address stream_peer(const struct stream *);
 void stream_set_peer(struct stream *, const struct address *);
+
+/* Who is at the other end of a Unix socket (SO_PEERCRED); false elsewhere. */
+struct stream_credentials {
+	uint32_t uid, gid;
+	int32_t pid;
+};
+bool stream_credentials(const struct stream *, struct stream_credentials *out);
 
 /* "TLSv1.3", "TLS_AES_256_GCM_SHA384", or empty without TLS. */
 struct span stream_tls_version(const struct stream *);

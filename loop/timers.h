@@ -2,7 +2,7 @@
  *
  * Why       Timers that live inside their owners need no closing handshake; order is the same on both sides.
  * Promise   Fires by time, and timers of one time in the order they were set.
- * Owns      An array of pointers; the timers are their owners'"'"'.
+ * Owns      An array of pointers; the timers are their owners'.
  * Refuses   Nothing. */
 #pragma once
 #include "loop/loop.h"
@@ -23,5 +23,5 @@ int64_t timers_next_ms(const struct timers *);
 /* Fires those due at `now_ms` that were set before this call. */
 void timers_fire(struct timers *, int64_t now_ms);
 
-/* The loop'"'"'s heap; provided by each side of loop.h for the functions in timers.c. */
+/* The loop's heap; provided by each side of loop.h for the functions in timers.c. */
 struct timers *loop_timers(struct loop *);
