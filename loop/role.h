@@ -40,6 +40,9 @@ struct role_start {
 /* The bytes of a file, or an empty span. */
 struct span role_file(const struct role_start *, struct span purpose, struct span name);
 
+/* All files of a purpose, one after the other: the CA bundle is two where `extra_ca_file` is set. False when `out` is full. */
+bool role_files(const struct role_start *, struct span purpose, struct buf *out);
+
 struct role_face {
 	enum role role;
 	/* Makes the object. On a fault nothing is left, and `why_out` (256 bytes) has a text. */

@@ -1,0 +1,256 @@
+#include "keeper/outfit.h"
+
+#include "base/arena.h"
+#include "base/panic.h"
+#include "keeper/ports.h"
+#include "loop/stream.h"
+#include "loop/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FILE_BYTES_MAX = 4 * 1024 * 1024, BACKLOG = 4096 };
+
+struct opening {
+	struct outfit *outfit;
+	char *why;
+	size_t why_size;
+};
+
+static bool fails(struct opening *o, const char *what, struct span which, const char *why)
+{
+	snprintf(o->why, o->why_size, "%s %.*s: %s", what, SPAN_ARGS(which), why);
+	return false;
+}
+
+static bool read_whole(int fd, struct buf *out)
+{
+	char piece[16384];
+	ssize_t got;
+	off_t at = 0;
+
+	while ((got = pread(fd, piece, sizeof piece, at)) > 0) {
+		at += got;
+		if (!buf_put(out, (struct span){ piece, (size_t)got }))
+			return false;
+	}
+	explicit_bzero(piece, sizeof piece);
+	return got == 0;
+}
+
+static bool open_file(struct opening *o, const char *purpose, struct span name, struct span path, unsigned roles, bool optional)
+{
+	struct outfit *out = o->outfit;
+	char *text = arena_text(out->config->arena, path);
+	int fd = open(text, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 && optional)
+		return true;
+	if (fd < 0)
+		return fails(o, purpose, path, strerror(errno));
+	ASSERT(out->file_count < OUTFIT_FILES_MAX);
+	out->files[out->file_count++] = (struct outfit_file){ purpose, name, roles, fd };
+	return true;
+}
+
+static struct span key_path(const struct config *c)
+{
+	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+
+	if (c->key_file.size)
+		return c->key_file;
+	if (credentials) {
+		struct span path = arena_print(c->arena, "%s/postern.key", credentials);
+
+		if (!access(path.at, R_OK))
+			return path;
+	}
+	return arena_print(c->arena, "%.*s/kek", SPAN_ARGS(c->data));
+}
+
+static unsigned role_of(const struct config_listener *l)
+{
+	return span_equal(l->protocol, SPAN("http")) ? ROLE_DESK : ROLE_GATE;
+}
+
+static bool open_listener_files(struct opening *o, const struct config_listener *l)
+{
+	const struct { const char *purpose; struct span path; } wanted[] = {
+		{ "certificate", l->certificate }, { "key", l->key },
+		{ "rsa_certificate", l->rsa_certificate }, { "rsa_key", l->rsa_key },
+	};
+
+	if (span_equal(l->tls, SPAN("none")))
+		return true;
+	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+		if (wanted[i].path.size && !open_file(o, wanted[i].purpose, l->name, wanted[i].path, role_of(l), false))
+			return false;
+	return true;
+}
+
+static bool open_files(struct opening *o)
+{
+	const struct config *c = o->outfit->config;
+	unsigned out = ROLE_VAULT | ROLE_POST;
+
+	if (!open_file(o, "ca", SPAN(""), c->ca_file, out, c->extra_ca_file.size != 0) ||
+	    (c->extra_ca_file.size && !open_file(o, "ca", SPAN("extra"), c->extra_ca_file, out, false)) ||
+	    !open_file(o, "resolv_conf", SPAN(""), c->resolv_conf, out, true) ||
+	    !open_file(o, "hosts", SPAN(""), SPAN("/etc/hosts"), out, true) ||
+	    !open_file(o, "key_encryption_key", SPAN(""), key_path(c), ROLE_VAULT, false))
+		return false;
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (!open_listener_files(o, &c->listeners[i]))
+			return false;
+	return true;
+}
+
+/* The same check that the role will make, so that a bad pair is refused before anything changes hands. */
+static bool check_certificate(struct opening *o, const struct config_listener *l)
+{
+	struct tls_server_settings settings = { .lowest = TLS_VERSION_1_2 };
+	struct buf certificate, key;
+	struct tls *tls = NULL;
+	const char *why = "cannot be read";
+	bool good = true;
+
+	buf_init(&certificate, FILE_BYTES_MAX);
+	buf_init(&key, FILE_BYTES_MAX);
+	for (size_t i = 0; i < o->outfit->file_count; i++) {
+		const struct outfit_file *f = &o->outfit->files[i];
+
+		if (!span_equal(f->name, l->name) || !(f->roles & role_of(l)))
+			continue;
+		if (!strcmp(f->purpose, "certificate"))
+			good = good && read_whole(f->fd, &certificate);
+		if (!strcmp(f->purpose, "key"))
+			good = good && read_whole(f->fd, &key);
+	}
+	settings.certificate_pem = buf_span(&certificate);
+	settings.key_pem = buf_span(&key);
+	good = good && tls_server_new(&tls, &settings, &why) == FAULT_OK;
+	if (!good)
+		fails(o, "certificate of listener", l->name, why);
+	if (tls)
+		tls_drop(&tls);
+	buf_free(&certificate);
+	buf_wipe(&key);
+	return good;
+}
+
+static int take_socket(struct outfit *before, const struct address *a)
+{
+	for (size_t i = 0; before && i < before->socket_count; i++) {
+		int fd = before->sockets[i].fd;
+
+		if (fd >= 0 && address_equal(&before->sockets[i].address, a) && before->sockets[i].address.port == a->port)
+			return dup(fd);
+	}
+	return -1;
+}
+
+static bool open_socket(struct opening *o, struct span name, enum role role, const struct address *a, struct outfit *before)
+{
+	struct outfit *out = o->outfit;
+	int fd = take_socket(before, a);
+
+	if (fd < 0)
+		fd = listener_bind(a, BACKLOG);
+	if (fd < 0)
+		return fails(o, "listener", name, strerror(errno));
+	ASSERT(out->socket_count < OUTFIT_SOCKETS_MAX);
+	out->sockets[out->socket_count++] = (struct outfit_socket){ name, role, *a, fd };
+	return true;
+}
+
+static bool open_listener(struct opening *o, const struct config_listener *l, int64_t port_base, struct outfit *before)
+{
+	uint16_t port;
+
+	if (!ports_effective(l->port, port_base, geteuid() == 0, &port))
+		return fails(o, "listener", l->name, "the port is out of range");
+	for (size_t i = 0; i < l->addresses.count; i++) {
+		struct address a;
+
+		if (!address_parse(&a, l->addresses.items[i], port))
+			return fails(o, "listener", l->name, "an address is wanted, not a name");
+		/* Machines without IPv6 are common; the other addresses of the listener still count. */
+		if (!open_socket(o, l->name, role_of(l), &a, before) && (errno != EADDRNOTAVAIL && errno != EAFNOSUPPORT))
+			return false;
+	}
+	return true;
+}
+
+static bool open_control(struct opening *o, struct outfit *before)
+{
+	const struct config *c = o->outfit->config;
+	struct span path = c->control_socket.size ? c->control_socket : arena_print(c->arena, "%.*s/control.sock", SPAN_ARGS(c->data));
+	struct address a;
+
+	if (!address_parse(&a, path, 0))
+		return fails(o, "control socket", path, "the path is too long");
+	return open_socket(o, SPAN("control"), ROLE_DESK, &a, before);
+}
+
+static bool open_all(struct opening *o, int64_t port_base, struct outfit *before)
+{
+	const struct config *c = o->outfit->config;
+
+	if (!open_files(o))
+		return false;
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (!span_equal(c->listeners[i].tls, SPAN("none")) && !check_certificate(o, &c->listeners[i]))
+			return false;
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (!open_listener(o, &c->listeners[i], port_base, before))
+			return false;
+	return open_control(o, before);
+}
+
+static bool read_boot_file(struct opening *o, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool good = fd >= 0 && read_whole(fd, &o->outfit->text);
+
+	if (!good)
+		fails(o, "boot file", span_of(path), strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return good && config_read(&o->outfit->config, path, buf_span(&o->outfit->text), o->why, o->why_size) == FAULT_OK;
+}
+
+enum fault outfit_open(struct outfit **out, const char *config_path, int64_t port_base, struct outfit *before, char *why_out, size_t why_size)
+{
+	struct opening o = { calloc(1, sizeof *o.outfit), why_out, why_size };
+
+	if (!o.outfit)
+		panic("out of memory");
+	buf_init(&o.outfit->text, FILE_BYTES_MAX);
+	if (read_boot_file(&o, config_path) && open_all(&o, port_base, before)) {
+		*out = o.outfit;
+		return FAULT_OK;
+	}
+	*out = NULL;
+	outfit_free(&o.outfit);
+	return FAULT_MALFORMED;
+}
+
+void outfit_free(struct outfit **outfit)
+{
+	struct outfit *o = *outfit;
+
+	if (!o)
+		return;
+	for (size_t i = 0; i < o->file_count; i++)
+		close(o->files[i].fd);
+	for (size_t i = 0; i < o->socket_count; i++)
+		close(o->sockets[i].fd);
+	config_free(&o->config);
+	buf_free(&o->text);
+	free(o);
+	*outfit = NULL;
+}
