@@ -1,0 +1,186 @@
+#include "wire/smtp_server_inner.h"
+
+#include <string.h>
+
+/* The first offence of a run against CR LF line ends, or FAULT_OK; `last` is the byte before it. */
+static enum fault offence(struct span run, char last)
+{
+	for (size_t i = 0; i < run.size; i++) {
+		if ((run.at[i] == '\n') != (last == '\r'))
+			return FAULT_BARE_NEWLINE;
+		if (!run.at[i])
+			return FAULT_NUL_BYTE;
+		last = run.at[i];
+	}
+	return FAULT_OK;
+}
+
+/* As offence(), but without a branch: nearly every run is clean. */
+static bool is_clean(struct span run, char last)
+{
+	unsigned odd = (unsigned)((run.at[0] == '\n') ^ (last == '\r')) | !run.at[0];
+
+	for (size_t i = 1; i < run.size; i++)
+		odd |= (unsigned)((run.at[i] == '\n') ^ (run.at[i - 1] == '\r')) | !run.at[i];
+	return !odd;
+}
+
+/* Nothing of this message is delivered; its rest is read all the same. */
+static void spoil(struct smtp_server *s, enum fault f)
+{
+	if (s->spoiled != FAULT_OK)
+		return;
+	s->spoiled = f;
+	s->body = (struct span){ 0 };
+	s->drop = true;
+}
+
+/* Passes a run of the message on, if it may be. */
+static void pass(struct smtp_server *s, struct span run)
+{
+	char last = s->body_last;
+
+	if (!run.size)
+		return;
+	s->body_last = run.at[run.size - 1];
+	if (s->spoiled != FAULT_OK)
+		return;
+	if (s->mail.body != PARAMETERS_BINARYMIME && !is_clean(run, last)) {
+		spoil(s, offence(run, last));
+		return;
+	}
+	s->body_size += run.size;
+	if (s->limits.size_bytes && s->body_size > s->limits.size_bytes)
+		spoil(s, FAULT_MESSAGE_TOO_LARGE);
+	else
+		s->body = run;
+}
+
+static void message_end(struct smtp_server *s)
+{
+	if (s->spoiled == FAULT_OK) {
+		s->ask = ASK_VERDICT;
+		return;
+	}
+	smtp_server_reply_fault(s, s->spoiled);
+	smtp_server_transaction_end(s);
+}
+
+void smtp_server_data_begin(struct smtp_server *s)
+{
+	s->state = STATE_DATA;
+	s->body_state = BODY_LINE_START;
+	s->body_last = '\n';
+	s->message_ms = s->now_ms;
+}
+
+/* The size of the run at the start that ends where a line begins with a dot, or at the end of the bytes. */
+static size_t run_size(struct smtp_server *s, struct span bytes)
+{
+	size_t at = 0;
+
+	for (;;) {
+		const char *found = memchr(bytes.at + at, '\n', bytes.size - at);
+		size_t next = found ? (size_t)(found - bytes.at) + 1 : bytes.size;
+		bool line = found && (next > 1 ? bytes.at[next - 2] : s->body_last) == '\r';
+
+		s->body_state = line ? BODY_LINE_START : BODY_INSIDE;
+		if (next == bytes.size || (line && bytes.at[next] == '.'))
+			return next;
+		at = next;
+	}
+}
+
+/* The dot that opened the line is gone: it was stuffed, or is the end (RFC 5321 4.5.2). */
+static size_t take_dot(struct smtp_server *s, char c)
+{
+	if (s->body_state == BODY_LINE_START) {
+		s->body_state = BODY_DOT;
+		s->body_last = '.';
+	} else if (s->body_state == BODY_DOT) {
+		s->body_state = BODY_DOT_CR;
+		s->body_last = '\r';
+	} else {
+		s->body_state = BODY_INSIDE;
+		if (c == '\n') {
+			message_end(s);
+			return 1;
+		}
+		spoil(s, FAULT_BARE_NEWLINE);
+		return 0;
+	}
+	return 1;
+}
+
+static size_t take_data(struct smtp_server *s, struct span bytes)
+{
+	size_t size;
+
+	if ((s->body_state == BODY_LINE_START && bytes.at[0] == '.') || (s->body_state == BODY_DOT && bytes.at[0] == '\r') ||
+	    s->body_state == BODY_DOT_CR)
+		return take_dot(s, bytes.at[0]);
+	size = run_size(s, bytes);
+	pass(s, span_slice(bytes, 0, size));
+	return size;
+}
+
+static void chunk_end(struct smtp_server *s)
+{
+	if (s->chunk_fault != FAULT_OK) {
+		s->state = s->chunk_back;
+		smtp_server_reply_fault(s, s->chunk_fault);
+		return;
+	}
+	if (s->chunk_is_last && s->body_last == '\r' && s->mail.body != PARAMETERS_BINARYMIME)
+		spoil(s, FAULT_BARE_NEWLINE);
+	s->state = STATE_CHUNKS;
+	if (s->chunk_is_last)
+		message_end(s);
+	else if (s->spoiled != FAULT_OK)
+		smtp_server_reply_fault(s, s->spoiled);
+	else
+		smtp_server_reply(s, 250, SPAN("2.0.0"), SPAN("chunk received"));
+}
+
+void smtp_server_data_chunk(struct smtp_server *s, uint64_t size, bool is_last, enum fault f)
+{
+	if (f == FAULT_OK && s->state != STATE_CHUNKS) {
+		s->body_last = '\n';
+		s->message_ms = s->now_ms;
+	}
+	s->chunk_back = s->state;
+	s->chunk_left = size;
+	s->chunk_is_last = is_last;
+	s->chunk_fault = f;
+	s->state = STATE_CHUNK;
+	if (f == FAULT_OK && s->limits.size_bytes && size > s->limits.size_bytes - s->body_size)
+		spoil(s, FAULT_MESSAGE_TOO_LARGE);
+	if (!size)
+		chunk_end(s);
+}
+
+static size_t take_chunk(struct smtp_server *s, struct span bytes)
+{
+	struct span run = span_slice(bytes, 0, s->chunk_left < bytes.size ? (size_t)s->chunk_left : bytes.size);
+
+	s->chunk_left -= run.size;
+	if (s->chunk_fault == FAULT_OK)
+		pass(s, run);
+	if (!s->chunk_left)
+		chunk_end(s);
+	return run.size;
+}
+
+size_t smtp_server_data_take(struct smtp_server *s, struct span bytes)
+{
+	s->heard_ms = s->now_ms;
+	return s->state == STATE_DATA ? take_data(s, bytes) : take_chunk(s, bytes);
+}
+
+void smtp_server_spoil(struct smtp_server *s, enum fault f)
+{
+	if (!(s->state & STATE_MESSAGE) || s->ask == ASK_VERDICT || s->spoiled != FAULT_OK)
+		return;
+	s->spoiled = f;
+	s->body = (struct span){ 0 };
+}
