@@ -1,12 +1,12 @@
 /* wire/recognise.h - what a provider means by what it said.
  *
- * Why       Providers put permanent troubles in transient codes, quotas in permanent ones, and the one fact that
- * matters deep in a sentence. A failure that is recognised gets its class, a sentence and a remedy (base/fault.h); the
- * digits alone would mislead. Promise   Blanks, line ends, quotes, escapes of JSON, HTML, URLs and quoted-printable,
- * repeated reply codes of multi-line replies, and what stands before and behind the text make no difference. Time grows
- * with the size of the text and of the table. Owns      Nothing; no state, nothing kept. Refuses   Text beyond
- * RECOGNISE_BYTES: it is not looked at. FAULT_OK means not recognised, never success. See       tables/replies.def; RFC
- * 3463, RFC 6749 5.2, RFC 8628 3.5 */
+ * Why       Providers put permanent troubles in transient codes, quotas in permanent ones, and the one fact that counts
+ *           deep in a sentence. A failure that is recognised gets its class, a sentence and a remedy (base/fault.h).
+ * Promise   Blanks, line ends, quotes, escapes (JSON, HTML, URL, quoted-printable), repeated codes of multi-line
+ *           replies, and what stands before and behind make no difference. Time grows with the text and the table.
+ * Owns      Nothing; no state, nothing kept.
+ * Refuses   Text beyond RECOGNISE_BYTES: it is not looked at. FAULT_OK means not recognised, never success.
+ * See       tables/replies.def; RFC 3463, RFC 6749 5.2, RFC 8628 3.5 */
 #pragma once
 #include "base/fault.h"
 #include "base/span.h"
