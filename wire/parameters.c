@@ -1,7 +1,7 @@
 #include "wire/parameters.h"
 
 #include "base/text.h"
-#include "wire/address.h"
+#include "wire/mail_address.h"
 
 enum { ENVELOPE_ID_BYTES = 100, ORIGINAL_BYTES = 500, DECODED_BYTES = 512 };
 
@@ -100,13 +100,13 @@ static bool take_envelope_id(struct reading r, struct span value)
 static bool take_auth(struct reading r, struct span value)
 {
 	char memory[DECODED_BYTES];
-	struct address address;
+	struct mail_address address;
 	struct buf text;
 
 	if (span_equal(value, SPAN("<>")))
 		return true;
 	buf_over(&text, memory, sizeof memory);
-	return parameters_from_xtext(&text, value) && address_parse(&address, buf_span(&text)) == FAULT_OK;
+	return parameters_from_xtext(&text, value) && mail_address_parse(&address, buf_span(&text)) == FAULT_OK;
 }
 
 static bool take_notify(struct reading r, struct span value)

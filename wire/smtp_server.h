@@ -10,7 +10,7 @@
  * See       RFC 5321, 6409, 8314, 3207, 4954, 2920, 1870, 6152, 3030, 6531, 2034, 3461; tables/smtp_verbs.def */
 #pragma once
 #include "base/fault.h"
-#include "wire/address.h"
+#include "wire/mail_address.h"
 #include "wire/parameters.h"
 #include "wire/sasl.h"
 
@@ -63,7 +63,7 @@ struct smtp_server_wish {
 	struct span text;
 	enum sasl_mechanism mechanism;
 	struct span user, secret;
-	const struct address_path *path;
+	const struct mail_address_path *path;
 	const struct parameters_mail *mail;
 	const struct parameters_recipient *recipient;
 };
@@ -146,7 +146,7 @@ struct smtp_server {
 	struct sasl_login login;
 	enum fault login_fault;
 
-	struct address_path path;
+	struct mail_address_path path;
 	struct parameters_mail mail;
 	struct parameters_recipient recipient;
 	unsigned recipients, errors;

@@ -201,7 +201,7 @@ static enum fault do_mail(struct smtp_server *s, struct span argument)
 		return f;
 	if (!span_starts_fold(argument, SPAN("FROM:")))
 		return FAULT_BAD_ARGUMENT;
-	f = address_path(&s->path, &rest, ADDRESS_REVERSE);
+	f = mail_address_path(&s->path, &rest, MAIL_ADDRESS_REVERSE);
 	if (f == FAULT_OK)
 		f = parameters_mail(&s->mail, rest);
 	if (f != FAULT_OK)
@@ -221,7 +221,7 @@ static enum fault do_rcpt(struct smtp_server *s, struct span argument)
 
 	if (!span_starts_fold(argument, SPAN("TO:")))
 		return FAULT_BAD_ARGUMENT;
-	f = address_path(&s->path, &rest, ADDRESS_FORWARD);
+	f = mail_address_path(&s->path, &rest, MAIL_ADDRESS_FORWARD);
 	if (f == FAULT_OK)
 		f = parameters_recipient(&s->recipient, rest);
 	if (f != FAULT_OK)

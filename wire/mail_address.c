@@ -1,4 +1,4 @@
-#include "wire/address.h"
+#include "wire/mail_address.h"
 
 #include "base/text.h"
 
@@ -62,7 +62,7 @@ static bool is_host(struct span s)
 {
 	struct span label;
 
-	if (!s.size || s.size > ADDRESS_DOMAIN_BYTES || !text_is_utf8(s))
+	if (!s.size || s.size > MAIL_ADDRESS_DOMAIN_BYTES || !text_is_utf8(s))
 		return false;
 	while (span_cut(&s, '.', &label))
 		if (!is_label(label))
@@ -88,18 +88,18 @@ static bool is_literal(struct span s)
 	return inet_pton(six ? AF_INET6 : AF_INET, text, bytes) == 1;
 }
 
-bool address_is_domain(struct span s)
+bool mail_address_is_domain(struct span s)
 {
 	return is_host(s) || is_literal(s);
 }
 
-enum fault address_parse(struct address *address_out, struct span text)
+enum fault mail_address_parse(struct mail_address *address_out, struct span text)
 {
-	struct address a = { .whole = text };
+	struct mail_address a = { .whole = text };
 	size_t quoted = quoted_size(text);
 	size_t at = quoted ? quoted : span_find_byte(text, '@');
 
-	if (text.size > ADDRESS_BYTES || !at || at > ADDRESS_LOCAL_BYTES || at >= text.size || text.at[at] != '@')
+	if (text.size > MAIL_ADDRESS_BYTES || !at || at > MAIL_ADDRESS_LOCAL_BYTES || at >= text.size || text.at[at] != '@')
 		return FAULT_BAD_ADDRESS;
 	a.local = span_slice(text, 0, at);
 	a.domain = span_slice(text, at + 1, text.size);
@@ -153,18 +153,18 @@ static bool drop_route(struct span *s)
 	return true;
 }
 
-static enum fault path_inner(struct address_path *path, struct span inner, enum address_path_kind kind)
+static enum fault path_inner(struct mail_address_path *path, struct span inner, enum mail_address_path_kind kind)
 {
-	if (!inner.size && kind == ADDRESS_REVERSE) {
+	if (!inner.size && kind == MAIL_ADDRESS_REVERSE) {
 		path->null = true;
 		return FAULT_OK;
 	}
-	if (span_equal_fold(inner, SPAN("postmaster")) && kind == ADDRESS_FORWARD) {
+	if (span_equal_fold(inner, SPAN("postmaster")) && kind == MAIL_ADDRESS_FORWARD) {
 		path->postmaster = true;
-		path->address = (struct address){ .whole = inner, .local = inner, .domain = SPAN("") };
+		path->address = (struct mail_address){ .whole = inner, .local = inner, .domain = SPAN("") };
 		return FAULT_OK;
 	}
-	return drop_route(&inner) ? address_parse(&path->address, inner) : FAULT_BAD_ADDRESS;
+	return drop_route(&inner) ? mail_address_parse(&path->address, inner) : FAULT_BAD_ADDRESS;
 }
 
 static struct span skip_blanks(struct span s)
@@ -174,9 +174,9 @@ static struct span skip_blanks(struct span s)
 	return s;
 }
 
-enum fault address_path(struct address_path *path_out, struct span *text, enum address_path_kind kind)
+enum fault mail_address_path(struct mail_address_path *path_out, struct span *text, enum mail_address_path_kind kind)
 {
-	struct address_path path = { 0 };
+	struct mail_address_path path = { 0 };
 	struct span s = skip_blanks(*text), inner;
 	bool brackets = span_starts(s, SPAN("<"));
 	size_t end = brackets ? bracket_end(s) : bare_end(s);
@@ -202,7 +202,7 @@ static char lower(char c)
 }
 
 /* The local part without quotes and backslashes, in lower case; returns its size. */
-static size_t plain_local(const struct address *a, char plain_out[ADDRESS_LOCAL_BYTES])
+static size_t plain_local(const struct mail_address *a, char plain_out[MAIL_ADDRESS_LOCAL_BYTES])
 {
 	size_t size = 0, last = a->local.size - (a->quoted ? 1 : 0);
 
@@ -214,9 +214,9 @@ static size_t plain_local(const struct address *a, char plain_out[ADDRESS_LOCAL_
 	return size;
 }
 
-bool address_same(const struct address *a, const struct address *b)
+bool mail_address_same(const struct mail_address *a, const struct mail_address *b)
 {
-	char one[ADDRESS_LOCAL_BYTES], other[ADDRESS_LOCAL_BYTES];
+	char one[MAIL_ADDRESS_LOCAL_BYTES], other[MAIL_ADDRESS_LOCAL_BYTES];
 	struct span first, second;
 
 	if (!span_equal_fold(a->domain, b->domain) || !a->local.size || !b->local.size)
@@ -226,16 +226,16 @@ bool address_same(const struct address *a, const struct address *b)
 	return span_equal(first, second);
 }
 
-bool address_same_text(struct span a, struct span b)
+bool mail_address_same_text(struct span a, struct span b)
 {
-	struct address one, other;
+	struct mail_address one, other;
 
-	return address_parse(&one, a) == FAULT_OK && address_parse(&other, b) == FAULT_OK && address_same(&one, &other);
+	return mail_address_parse(&one, a) == FAULT_OK && mail_address_parse(&other, b) == FAULT_OK && mail_address_same(&one, &other);
 }
 
-bool address_canonical(struct buf *out, const struct address *a)
+bool mail_address_canonical(struct buf *out, const struct mail_address *a)
 {
-	char plain[ADDRESS_LOCAL_BYTES];
+	char plain[MAIL_ADDRESS_LOCAL_BYTES];
 	struct span local = { plain, plain_local(a, plain) };
 	bool quotes = !is_dot_atom(local);
 

@@ -1,13 +1,13 @@
 /* Mailboxes, paths, and what must not pass for one. */
-#include "wire/address.h"
+#include "wire/mail_address.h"
 
 #include "tests/test.h"
 
 static bool is_mailbox(struct span s)
 {
-	struct address a;
+	struct mail_address a;
 
-	return address_parse(&a, s) == FAULT_OK;
+	return mail_address_parse(&a, s) == FAULT_OK;
 }
 
 static void mailboxes(void **state)
@@ -51,12 +51,12 @@ static void lengths(void **state)
 		for (size_t i = 0; i < size; i++)
 			buf_put_byte(&b, 'a');
 		buf_put(&b, SPAN("@b"));
-		assert_int_equal(is_mailbox(buf_span(&b)), size <= ADDRESS_LOCAL_BYTES);
+		assert_int_equal(is_mailbox(buf_span(&b)), size <= MAIL_ADDRESS_LOCAL_BYTES);
 		buf_clear(&b);
 		buf_put(&b, SPAN("a@"));
 		for (size_t i = 0; i < size; i++)
 			buf_put_byte(&b, i % 64 == 63 ? '.' : 'a');
-		assert_int_equal(is_mailbox(buf_span(&b)), size <= ADDRESS_DOMAIN_BYTES && size % 64);
+		assert_int_equal(is_mailbox(buf_span(&b)), size <= MAIL_ADDRESS_DOMAIN_BYTES && size % 64);
 	}
 	assert_false(is_mailbox(SPAN("a@bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")));
 	buf_free(&b);
@@ -64,29 +64,29 @@ static void lengths(void **state)
 
 struct path_case {
 	const char *text;
-	enum address_path_kind kind;
+	enum mail_address_path_kind kind;
 	const char *whole, *rest;
 };
 
 static void paths(void **state)
 {
 	static const struct path_case cases[] = {
-		{ "<a@b>", ADDRESS_REVERSE, "a@b", "" },
-		{ "<a@b> SIZE=1  BODY=7BIT", ADDRESS_REVERSE, "a@b", "SIZE=1  BODY=7BIT" },
-		{ "  <a@b>  X=1", ADDRESS_FORWARD, "a@b", "X=1" },
-		{ "a@b SIZE=1", ADDRESS_REVERSE, "a@b", "SIZE=1" },
-		{ "\"a b\"@c X", ADDRESS_FORWARD, "\"a b\"@c", "X" },
-		{ "<\"a>b\"@c>", ADDRESS_FORWARD, "\"a>b\"@c", "" },
-		{ "<\"a\\\">b\"@c> X", ADDRESS_FORWARD, "\"a\\\">b\"@c", "X" },
-		{ "<@a,@b.c:u@d>", ADDRESS_FORWARD, "u@d", "" },
-		{ "<Postmaster>", ADDRESS_FORWARD, "Postmaster", "" },
+		{ "<a@b>", MAIL_ADDRESS_REVERSE, "a@b", "" },
+		{ "<a@b> SIZE=1  BODY=7BIT", MAIL_ADDRESS_REVERSE, "a@b", "SIZE=1  BODY=7BIT" },
+		{ "  <a@b>  X=1", MAIL_ADDRESS_FORWARD, "a@b", "X=1" },
+		{ "a@b SIZE=1", MAIL_ADDRESS_REVERSE, "a@b", "SIZE=1" },
+		{ "\"a b\"@c X", MAIL_ADDRESS_FORWARD, "\"a b\"@c", "X" },
+		{ "<\"a>b\"@c>", MAIL_ADDRESS_FORWARD, "\"a>b\"@c", "" },
+		{ "<\"a\\\">b\"@c> X", MAIL_ADDRESS_FORWARD, "\"a\\\">b\"@c", "X" },
+		{ "<@a,@b.c:u@d>", MAIL_ADDRESS_FORWARD, "u@d", "" },
+		{ "<Postmaster>", MAIL_ADDRESS_FORWARD, "Postmaster", "" },
 	};
-	struct address_path path;
+	struct mail_address_path path;
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct span text = span_of(cases[i].text);
 
-		assert_int_equal(address_path(&path, &text, cases[i].kind), FAULT_OK);
+		assert_int_equal(mail_address_path(&path, &text, cases[i].kind), FAULT_OK);
 		assert_span(path.address.whole, cases[i].whole);
 		assert_span(text, cases[i].rest);
 		assert_false(path.null);
@@ -96,11 +96,11 @@ static void paths(void **state)
 
 static void null_path(void **state)
 {
-	struct address_path path;
+	struct mail_address_path path;
 	struct span text = SPAN("<> RET=HDRS");
 
-	assert_int_equal(address_path(&path, &text, ADDRESS_FORWARD), FAULT_BAD_ADDRESS);
-	assert_int_equal(address_path(&path, &text, ADDRESS_REVERSE), FAULT_OK);
+	assert_int_equal(mail_address_path(&path, &text, MAIL_ADDRESS_FORWARD), FAULT_BAD_ADDRESS);
+	assert_int_equal(mail_address_path(&path, &text, MAIL_ADDRESS_REVERSE), FAULT_OK);
 	assert_true(path.null);
 	assert_span(text, "RET=HDRS");
 }
@@ -112,28 +112,28 @@ static void not_paths(void **state)
 		SPAN("<@a:>"), SPAN("<@a>"), SPAN("<@a,b:u@c>"), SPAN("<@a,:u@c>"), SPAN("<@:u@c>"), SPAN("< a@b>"), SPAN("<a@b >"),
 		SPAN("<a>"), SPAN("<\"a@b>"), SPAN("<a@b\r\nRCPT TO:<c@d>>"), SPAN("<a@b\0>"), SPAN("<a@b>\tX"), SPAN("<@a:@b:u@c>"),
 	};
-	struct address_path path;
+	struct mail_address_path path;
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct span text = bad[i];
 
-		if (address_path(&path, &text, ADDRESS_REVERSE) != FAULT_BAD_ADDRESS)
+		if (mail_address_path(&path, &text, MAIL_ADDRESS_REVERSE) != FAULT_BAD_ADDRESS)
 			fail_msg("case %zu was read: %.*s", i, SPAN_ARGS(bad[i]));
 	}
 }
 
 static void same(void **state)
 {
-	assert_true(address_same_text(SPAN("John@Example.COM"), SPAN("john@example.com")));
-	assert_true(address_same_text(SPAN("\"john\"@x"), SPAN("JOHN@x")));
-	assert_true(address_same_text(SPAN("\"jo\\hn\"@x"), SPAN("john@x")));
-	assert_true(address_same_text(SPAN("a@[IPv6:::1]"), SPAN("a@[ipv6:::1]")));
-	assert_false(address_same_text(SPAN("a@b"), SPAN("a@c")));
-	assert_false(address_same_text(SPAN("a.b@x"), SPAN("ab@x")));
-	assert_false(address_same_text(SPAN("a@b"), SPAN("")));
-	assert_false(address_same_text(SPAN("\"a b\"@x"), SPAN("\"a  b\"@x")));
-	assert_false(address_same_text(SPAN("\xd0\xb0@x"), SPAN("a@x"))); /* a Cyrillic letter is another mailbox */
-	assert_false(address_same_text(SPAN("a@b"), SPAN("\"a@b\"@b")));
+	assert_true(mail_address_same_text(SPAN("John@Example.COM"), SPAN("john@example.com")));
+	assert_true(mail_address_same_text(SPAN("\"john\"@x"), SPAN("JOHN@x")));
+	assert_true(mail_address_same_text(SPAN("\"jo\\hn\"@x"), SPAN("john@x")));
+	assert_true(mail_address_same_text(SPAN("a@[IPv6:::1]"), SPAN("a@[ipv6:::1]")));
+	assert_false(mail_address_same_text(SPAN("a@b"), SPAN("a@c")));
+	assert_false(mail_address_same_text(SPAN("a.b@x"), SPAN("ab@x")));
+	assert_false(mail_address_same_text(SPAN("a@b"), SPAN("")));
+	assert_false(mail_address_same_text(SPAN("\"a b\"@x"), SPAN("\"a  b\"@x")));
+	assert_false(mail_address_same_text(SPAN("\xd0\xb0@x"), SPAN("a@x"))); /* a Cyrillic letter is another mailbox */
+	assert_false(mail_address_same_text(SPAN("a@b"), SPAN("\"a@b\"@b")));
 }
 
 static void canonical(void **state)
@@ -146,26 +146,26 @@ static void canonical(void **state)
 		{ "\"\"@x", "\"\"@x" },
 		{ "\"a..b\"@x", "\"a..b\"@x" },
 	};
-	struct address a;
+	struct mail_address a;
 	struct buf b;
 
 	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-		buf_init(&b, ADDRESS_BYTES);
-		assert_int_equal(address_parse(&a, span_of(pairs[i][0])), FAULT_OK);
-		assert_true(address_canonical(&b, &a));
+		buf_init(&b, MAIL_ADDRESS_BYTES);
+		assert_int_equal(mail_address_parse(&a, span_of(pairs[i][0])), FAULT_OK);
+		assert_true(mail_address_canonical(&b, &a));
 		assert_span(buf_span(&b), pairs[i][1]);
-		assert_true(address_same_text(buf_span(&b), span_of(pairs[i][0])));
+		assert_true(mail_address_same_text(buf_span(&b), span_of(pairs[i][0])));
 		buf_free(&b);
 	}
 }
 
 static void domains(void **state)
 {
-	assert_true(address_is_domain(SPAN("mail.example.com")));
-	assert_true(address_is_domain(SPAN("[192.0.2.1]")));
-	assert_false(address_is_domain(SPAN("mail example")));
-	assert_false(address_is_domain(SPAN("192.0.2.1]")));
-	assert_false(address_is_domain(SPAN("")));
+	assert_true(mail_address_is_domain(SPAN("mail.example.com")));
+	assert_true(mail_address_is_domain(SPAN("[192.0.2.1]")));
+	assert_false(mail_address_is_domain(SPAN("mail example")));
+	assert_false(mail_address_is_domain(SPAN("192.0.2.1]")));
+	assert_false(mail_address_is_domain(SPAN("")));
 }
 
 TESTS(mailboxes, t_relay_16_not_mailboxes, lengths, paths, null_path, not_paths, same, canonical, domains)
