@@ -555,7 +555,7 @@ void smtp_client_tick(struct smtp_client *c, int64_t now_ms)
 /* Whether the answer is the one waited for. */
 static bool is_asked(struct smtp_client *c, enum smtp_client_phase phase)
 {
-	bool asked = c->phase == (int)phase && c->question == QUESTION_ASKED;
+	bool asked = c->phase == phase && c->question == QUESTION_ASKED;
 
 	begin_call(c);
 	if (asked)

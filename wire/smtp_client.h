@@ -100,7 +100,7 @@ struct smtp_client {
 	struct smtp_client_settings settings;
 	char own_name[SMTP_CLIENT_NAME_BYTES], peer_name[SMTP_CLIENT_NAME_BYTES];
 	int64_t now_ms, deadline_ms;
-	int phase, question;
+	unsigned phase, question;
 	bool encrypted, failed_due, outcome_due, ready_due, close_due;
 	struct outcome failure;
 	/* what the last EHLO said */
