@@ -8,37 +8,29 @@
 #include <stdio.h>
 #include <string.h>
 
-static void greeting_reply(struct smtp_client *);
-static void hello_reply(struct smtp_client *);
-static void tls_reply(struct smtp_client *);
-static void auth_reply(struct smtp_client *);
-static void response_reply(struct smtp_client *);
-static void idle_reply(struct smtp_client *);
-static void reset_reply(struct smtp_client *);
-
 /* How long the peer has (RFC 5321 4.5.3.2), and who reads what it says. */
 static const struct {
 	int64_t wait_ms;
 	void (*reply)(struct smtp_client *);
 } phases[PHASE_COUNT] = {
 	[PHASE_HANDSHAKE] = { SMTP_CLIENT_COMMAND_MS, NULL },
-	[PHASE_GREETING] = { SMTP_CLIENT_COMMAND_MS, greeting_reply },
-	[PHASE_HELLO] = { SMTP_CLIENT_COMMAND_MS, hello_reply },
-	[PHASE_PLAIN_HELLO] = { SMTP_CLIENT_COMMAND_MS, hello_reply },
-	[PHASE_ASKED_TLS] = { SMTP_CLIENT_COMMAND_MS, tls_reply },
-	[PHASE_ASKED_AUTH] = { SMTP_CLIENT_COMMAND_MS, auth_reply },
-	[PHASE_SECRET] = { SMTP_CLIENT_COMMAND_MS, response_reply },
-	[PHASE_RESPONSE] = { SMTP_CLIENT_COMMAND_MS, response_reply },
-	[PHASE_IDLE] = { 0, idle_reply },
+	[PHASE_GREETING] = { SMTP_CLIENT_COMMAND_MS, smtp_client_greeting_reply },
+	[PHASE_HELLO] = { SMTP_CLIENT_COMMAND_MS, smtp_client_hello_reply },
+	[PHASE_PLAIN_HELLO] = { SMTP_CLIENT_COMMAND_MS, smtp_client_hello_reply },
+	[PHASE_ASKED_TLS] = { SMTP_CLIENT_COMMAND_MS, smtp_client_tls_reply },
+	[PHASE_ASKED_AUTH] = { SMTP_CLIENT_COMMAND_MS, smtp_client_auth_reply },
+	[PHASE_SECRET] = { SMTP_CLIENT_COMMAND_MS, smtp_client_response_reply },
+	[PHASE_RESPONSE] = { SMTP_CLIENT_COMMAND_MS, smtp_client_response_reply },
+	[PHASE_IDLE] = { 0, smtp_client_idle_reply },
 	[PHASE_ENVELOPE] = { SMTP_CLIENT_COMMAND_MS, smtp_client_envelope_reply },
 	[PHASE_CONTENT] = { SMTP_CLIENT_BLOCK_MS, smtp_client_content_reply },
 	[PHASE_FINAL] = { SMTP_CLIENT_FINAL_MS, smtp_client_final_reply },
 	[PHASE_NOTHING] = { SMTP_CLIENT_FINAL_MS, smtp_client_nothing_reply },
-	[PHASE_RESET] = { SMTP_CLIENT_COMMAND_MS, reset_reply },
-	[PHASE_QUITTING] = { SMTP_CLIENT_QUIT_MS, idle_reply },
+	[PHASE_RESET] = { SMTP_CLIENT_COMMAND_MS, smtp_client_reset_reply },
+	[PHASE_QUITTING] = { SMTP_CLIENT_QUIT_MS, smtp_client_idle_reply },
 };
 
-/* --- shared with the other half */
+/* --- shared with the other parts */
 
 static void arm(struct smtp_client *c)
 {
@@ -54,7 +46,7 @@ void smtp_client_enter(struct smtp_client *c, enum smtp_client_phase phase)
 	arm(c);
 }
 
-static void ask(struct smtp_client *c, enum smtp_client_phase phase)
+void smtp_client_ask(struct smtp_client *c, enum smtp_client_phase phase)
 {
 	smtp_client_enter(c, phase);
 	c->question = QUESTION_DUE;
@@ -99,7 +91,7 @@ static enum fault plain_meaning(const struct smtp_client *c)
 		return FAULT_UPSTREAM_BROKEN;
 	if (c->phase == PHASE_ASKED_TLS)
 		return FAULT_TLS_FAILED;
-	if (c->phase == PHASE_ASKED_AUTH || c->phase == PHASE_RESPONSE)
+	if (c->phase == PHASE_ASKED_AUTH || c->phase == PHASE_SECRET || c->phase == PHASE_RESPONSE)
 		return code < 500 ? FAULT_UPSTREAM_BUSY : FAULT_UPSTREAM_AUTH;
 	if (c->phase < PHASE_IDLE || code < 500)
 		return FAULT_UPSTREAM_BUSY;
@@ -114,47 +106,38 @@ static bool is_token_byte(char b)
 }
 
 /* A server may echo what it could not decode: nothing that could be a token stays in the words about a sign-in. */
-static void hide_tokens(struct outcome *o)
+static void hide_tokens(struct smtp_reply *r)
 {
 	enum { LONGEST_WORD = 64 };
-	char *to = o->text, *from = o->text;
+	size_t to = 0;
 
-	while (*from) {
-		size_t run = 0;
-
-		while (is_token_byte(from[run]))
-			run++;
+	for (size_t from = 0, run; from < r->text_size; from += run) {
+		for (run = 0; from + run < r->text_size && is_token_byte(r->text[from + run]); run++)
+			;
 		if (run > LONGEST_WORD) {
-			memcpy(to, "[...]", 5);
+			memcpy(r->text + to, "[...]", 5);
 			to += 5;
-		} else {
-			memmove(to, from, run ? run : 1);
-			to += run ? run : 1;
+			continue;
 		}
-		from += run ? run : 1;
+		run = run ? run : 1;
+		memmove(r->text + to, r->text + from, run);
+		to += run;
 	}
-	*to = 0;
+	r->text_size = to;
 }
 
-void smtp_client_read_outcome(const struct smtp_client *c, struct outcome *o)
+static void read_as(struct smtp_client *c, struct outcome *o, enum fault f)
 {
-	const struct smtp_reply *r = &c->reply;
+	struct smtp_reply *r = &c->reply;
 
-	outcome_set(o, plain_meaning(c), r->code, smtp_reply_enhanced(r), smtp_reply_text(r));
 	if (c->phase < PHASE_IDLE)
-		hide_tokens(o);
+		hide_tokens(r);
+	outcome_set(o, f, r->code, smtp_reply_enhanced(r), smtp_reply_text(r));
 }
 
-void smtp_client_nonsense(const struct smtp_client *c, struct outcome *o)
+void smtp_client_read_outcome(struct smtp_client *c, struct outcome *o)
 {
-	const struct smtp_reply *r = &c->reply;
-
-	if (r->end == SMTP_REPLY_BROKEN)
-		outcome_own(o, FAULT_UPSTREAM_BROKEN);
-	else
-		outcome_set(o, FAULT_UPSTREAM_BROKEN, r->code, smtp_reply_enhanced(r), smtp_reply_text(r));
-	if (c->phase < PHASE_IDLE)
-		hide_tokens(o);
+	read_as(c, o, plain_meaning(c));
 }
 
 void smtp_client_lose(struct smtp_client *c, const struct outcome *why, bool heard)
@@ -174,26 +157,14 @@ void smtp_client_lose(struct smtp_client *c, const struct outcome *why, bool hea
 	c->close_due = true;
 }
 
-/* Goes, but takes its leave. */
-static void leave(struct smtp_client *c, const struct outcome *why)
-{
-	smtp_client_lose(c, why, true);
-	smtp_client_print(c, "QUIT\r\n");
-}
-
-static void leave_after_reply(struct smtp_client *c)
+void smtp_client_lose_to_nonsense(struct smtp_client *c)
 {
 	struct outcome o;
 
-	smtp_client_read_outcome(c, &o);
-	leave(c, &o);
-}
-
-static void lose_to_nonsense(struct smtp_client *c)
-{
-	struct outcome o;
-
-	smtp_client_nonsense(c, &o);
+	if (c->reply.end == SMTP_REPLY_BROKEN)
+		outcome_say(&o, FAULT_UPSTREAM_BROKEN, "%s sent what is no SMTP reply", c->peer_name);
+	else
+		read_as(c, &o, FAULT_UPSTREAM_BROKEN);
 	smtp_client_lose(c, &o, false);
 }
 
@@ -203,195 +174,7 @@ void smtp_client_rest(struct smtp_client *c)
 	c->ready_due = true;
 }
 
-/* --- what the peer offers */
-
-static const struct {
-	const char *name;
-	unsigned bit;
-} extensions[] = {
-	{ "STARTTLS", OFFERS_STARTTLS },     { "PIPELINING", OFFERS_PIPELINING }, { "CHUNKING", OFFERS_CHUNKING },
-	{ "SIZE", OFFERS_SIZE },             { "8BITMIME", OFFERS_8BITMIME },     { "BINARYMIME", OFFERS_BINARYMIME },
-	{ "SMTPUTF8", OFFERS_SMTPUTF8 },     { "DSN", OFFERS_DSN },               { "AUTH", OFFERS_AUTH },
-};
-
-static void read_mechanisms(struct smtp_client *c, struct span names)
-{
-	struct span name;
-
-	while (span_cut(&names, ' ', &name)) {
-		enum sasl_mechanism m = sasl_named(name);
-
-		if (m != SASL_MECHANISM_COUNT)
-			c->mechanisms |= 1u << m;
-	}
-}
-
-/* One line behind EHLO's first. "AUTH=LOGIN" is the spelling of old servers. */
-static void read_extension(struct smtp_client *c, struct span line)
-{
-	size_t name_size = span_find_byte(line, ' ');
-	struct span name, arguments;
-
-	if (span_starts_fold(line, SPAN("AUTH=")))
-		name_size = 4;
-	name = span_slice(line, 0, name_size);
-	arguments = span_trim(span_slice(line, name_size + 1, line.size));
-	for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++) {
-		if (!span_equal_fold(name, span_of(extensions[i].name)))
-			continue;
-		c->offers |= extensions[i].bit;
-		if (extensions[i].bit == OFFERS_AUTH)
-			read_mechanisms(c, arguments);
-		if (extensions[i].bit == OFFERS_SIZE && !span_number(arguments, &c->size_limit))
-			c->size_limit = 0;
-	}
-}
-
-static void read_hello_line(struct smtp_client *c)
-{
-	if (c->phase != PHASE_HELLO || c->reply.code != 250)
-		return;
-	if (c->hello_lines++)
-		read_extension(c, smtp_reply_line(&c->reply));
-	smtp_reply_drop_line(&c->reply);
-}
-
-/* --- the session up to READY */
-
-static void say_hello(struct smtp_client *c, enum smtp_client_phase phase)
-{
-	/* nothing that was learnt before TLS counts behind it (RFC 3207 4.2) */
-	c->offers = c->mechanisms = c->hello_lines = 0;
-	c->size_limit = 0;
-	smtp_client_print(c, "%s %s\r\n", phase == PHASE_HELLO ? "EHLO" : "HELO", c->own_name);
-	smtp_client_enter(c, phase);
-}
-
-static void greeting_reply(struct smtp_client *c)
-{
-	if (c->reply.code == 220)
-		say_hello(c, PHASE_HELLO);
-	else if (c->reply.code < 400)
-		lose_to_nonsense(c);
-	else
-		leave_after_reply(c);
-}
-
-static void ask_for_tls(struct smtp_client *c)
-{
-	struct outcome o;
-
-	if (c->offers & OFFERS_STARTTLS) {
-		smtp_client_print(c, "STARTTLS\r\n");
-		smtp_client_enter(c, PHASE_ASKED_TLS);
-		return;
-	}
-	outcome_say(&o, FAULT_TLS_MISSING, "%s does not offer STARTTLS", c->peer_name);
-	leave(c, &o);
-}
-
-static void ask_to_sign_in(struct smtp_client *c)
-{
-	const char *name = sasl_name(c->settings.mechanism).at;
-	struct outcome o;
-
-	if (c->mechanisms & 1u << c->settings.mechanism) {
-		c->sasl_step = 0;
-		c->sasl_ended = false;
-		smtp_client_print(c, "AUTH %s\r\n", name);
-		smtp_client_enter(c, PHASE_ASKED_AUTH);
-		return;
-	}
-	outcome_say(&o, FAULT_UPSTREAM_AUTH, "%s does not offer AUTH %s", c->peer_name, name);
-	leave(c, &o);
-}
-
-static void hello_reply(struct smtp_client *c)
-{
-	if (c->reply.code != 250 && c->reply.code < 400)
-		lose_to_nonsense(c);
-	else if (c->reply.code >= 500 && c->phase == PHASE_HELLO)
-		say_hello(c, PHASE_PLAIN_HELLO);
-	else if (c->reply.code != 250)
-		leave_after_reply(c);
-	else if (c->settings.tls == SMTP_CLIENT_STARTTLS && !c->encrypted)
-		ask_for_tls(c);
-	else if (c->settings.mechanism != SASL_MECHANISM_COUNT)
-		ask_to_sign_in(c);
-	else
-		smtp_client_rest(c);
-}
-
-static void tls_reply(struct smtp_client *c)
-{
-	if (c->reply.code == 220)
-		ask(c, PHASE_HANDSHAKE);
-	else if (c->reply.code < 400)
-		lose_to_nonsense(c);
-	else
-		leave_after_reply(c);
-}
-
-static void injected(struct smtp_client *c)
-{
-	struct outcome o;
-
-	outcome_say(&o, FAULT_TLS_FAILED, "%s, or someone on the way, sent replies in the clear where TLS was to begin",
-		    c->peer_name);
-	smtp_client_lose(c, &o, true);
-}
-
-static void auth_reply(struct smtp_client *c)
-{
-	if (c->reply.code == 334)
-		ask(c, PHASE_SECRET);
-	else if (c->reply.code < 400)
-		lose_to_nonsense(c);
-	else
-		leave_after_reply(c);
-}
-
-/* A challenge behind the last response is a refusal in waiting: the real one comes once it was answered. */
-static void answer_challenge(struct smtp_client *c)
-{
-	if (c->sasl_step < sasl_client_steps(c->settings.mechanism)) {
-		ask(c, PHASE_SECRET);
-	} else if (!c->sasl_ended) {
-		c->sasl_ended = true;
-		smtp_client_print(c, "%.*s\r\n", SPAN_ARGS(sasl_client_end(c->settings.mechanism)));
-		smtp_client_enter(c, PHASE_RESPONSE);
-	} else {
-		lose_to_nonsense(c);
-	}
-}
-
-static void response_reply(struct smtp_client *c)
-{
-	if (c->reply.code == 235 && !c->sasl_ended && c->sasl_step == sasl_client_steps(c->settings.mechanism))
-		smtp_client_rest(c);
-	else if (c->reply.code == 334)
-		answer_challenge(c);
-	else if (c->reply.code < 400)
-		lose_to_nonsense(c);
-	else
-		leave_after_reply(c);
-}
-
-/* Nobody asked; or the answer to QUIT. */
-static void idle_reply(struct smtp_client *c)
-{
-	lose_to_nonsense(c);
-}
-
-static void reset_reply(struct smtp_client *c)
-{
-	if (c->reply.code >= 200 && c->reply.code < 300)
-		smtp_client_rest(c);
-	else
-		leave_after_reply(c);
-}
-
-/* --- the public five */
+/* --- the shape of a core */
 
 static struct span copy_name(char *to, struct span name)
 {
@@ -411,7 +194,7 @@ void smtp_client_init(struct smtp_client *c, const struct smtp_client_settings *
 	copy_name(c->peer_name, settings->peer_name);
 	smtp_reply_init(&c->reply);
 	if (settings->tls == SMTP_CLIENT_IMPLICIT)
-		ask(c, PHASE_HANDSHAKE);
+		smtp_client_ask(c, PHASE_HANDSHAKE);
 	else
 		smtp_client_enter(c, PHASE_GREETING);
 }
@@ -451,14 +234,14 @@ size_t smtp_client_feed(struct smtp_client *c, struct span bytes)
 	while (taken < bytes.size && may_read(c) && end != SMTP_REPLY_WHOLE) {
 		taken += smtp_reply_feed(&c->reply, span_slice(bytes, taken, bytes.size), &end);
 		if (end == SMTP_REPLY_BROKEN)
-			lose_to_nonsense(c);
+			smtp_client_lose_to_nonsense(c);
 		if (end == SMTP_REPLY_LINE || end == SMTP_REPLY_WHOLE)
-			read_hello_line(c);
+			smtp_client_read_hello_line(c);
 		if (end == SMTP_REPLY_WHOLE)
 			take_reply(c);
 	}
 	if (c->phase == PHASE_HANDSHAKE && taken < bytes.size) {
-		injected(c);
+		smtp_client_injected(c);
 		taken = bytes.size;
 	}
 	return taken;
@@ -586,7 +369,7 @@ void smtp_client_tls_started(struct smtp_client *c, enum fault f, struct span wh
 	if (c->settings.tls == SMTP_CLIENT_IMPLICIT)
 		smtp_client_enter(c, PHASE_GREETING);
 	else
-		say_hello(c, PHASE_HELLO);
+		smtp_client_say_hello(c, PHASE_HELLO);
 }
 
 void smtp_client_credential(struct smtp_client *c, enum fault f, struct span user, struct span secret, struct span why)

@@ -1,6 +1,6 @@
-/* wire/smtp_client_inner.h - what the two halves of the SMTP client share: the session, and the message in hand.
+/* wire/smtp_client_inner.h - what the parts of the SMTP client share: the shape of a core, the session, the message.
  *
- * Why       Each half fits on a few screens; only they include this.
+ * Why       Each part fits on a few screens; only they include this.
  * Promise   A phase is entered by smtp_client_enter() alone, so that its deadline is always armed.
  * Owns      Nothing.
  * Refuses   Nothing. */
@@ -43,20 +43,39 @@ enum {
 	OFFERS_AUTH = 256,
 };
 
-/* Changes the phase and arms its deadline. */
+/* Changes the phase and arms its deadline; and the same with the question of that phase. */
 void smtp_client_enter(struct smtp_client *, enum smtp_client_phase);
+void smtp_client_ask(struct smtp_client *, enum smtp_client_phase);
 
 /* Appends to the window; what does not fit is a bug. */
 void smtp_client_print(struct smtp_client *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The reply in hand as an outcome: the fault that is recognised in it, else the one its code stands for in this phase. */
-void smtp_client_read_outcome(const struct smtp_client *, struct outcome *);
-
-/* The same for a reply that makes no sense here. */
-void smtp_client_nonsense(const struct smtp_client *, struct outcome *);
+void smtp_client_read_outcome(struct smtp_client *, struct outcome *);
 
 /* The connection is of no use any more. `heard`: the peer said so, so that nothing is unknown. */
 void smtp_client_lose(struct smtp_client *, const struct outcome *why, bool heard);
+
+/* The same, where what the peer said makes no sense. */
+void smtp_client_lose_to_nonsense(struct smtp_client *);
+
+/* Begins a session that knows nothing of the peer yet, by EHLO or HELO. */
+void smtp_client_say_hello(struct smtp_client *, enum smtp_client_phase);
+
+/* Looks at a line of EHLO's reply. */
+void smtp_client_read_hello_line(struct smtp_client *);
+
+/* Bytes came where TLS was to begin. */
+void smtp_client_injected(struct smtp_client *);
+
+/* A reply in the phases outside a message. */
+void smtp_client_greeting_reply(struct smtp_client *);
+void smtp_client_hello_reply(struct smtp_client *);
+void smtp_client_tls_reply(struct smtp_client *);
+void smtp_client_auth_reply(struct smtp_client *);
+void smtp_client_response_reply(struct smtp_client *);
+void smtp_client_idle_reply(struct smtp_client *);
+void smtp_client_reset_reply(struct smtp_client *);
 
 /* Signed in, nothing to do. */
 void smtp_client_rest(struct smtp_client *);

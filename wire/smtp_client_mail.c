@@ -186,14 +186,6 @@ static void abandon(struct smtp_client *c, enum fault f)
 	smtp_client_lose(c, &o, true);
 }
 
-static void lose_to_nonsense(struct smtp_client *c)
-{
-	struct outcome o;
-
-	smtp_client_nonsense(c, &o);
-	smtp_client_lose(c, &o, false);
-}
-
 /* --- the envelope, sender's side */
 
 static void put_mail(struct smtp_client *c)
@@ -321,7 +313,7 @@ static void data_reply(struct smtp_client *c)
 	struct outcome o;
 
 	if (c->reply.code < 300) {
-		lose_to_nonsense(c);
+		smtp_client_lose_to_nonsense(c);
 	} else if (c->reply.code >= 400) {
 		smtp_client_read_outcome(c, &o);
 		if (useful)
@@ -350,7 +342,7 @@ void smtp_client_envelope_reply(struct smtp_client *c)
 	size_t step = c->next_reply, data_step = c->message->recipient_count + 1;
 
 	if (!c->waiting || (c->reply.code >= 300 && c->reply.code < 400 && step < data_step)) {
-		lose_to_nonsense(c);
+		smtp_client_lose_to_nonsense(c);
 		return;
 	}
 	c->waiting--;
@@ -482,7 +474,7 @@ void smtp_client_content_reply(struct smtp_client *c)
 	struct outcome o;
 
 	if (c->reply.code < 400) {
-		lose_to_nonsense(c);
+		smtp_client_lose_to_nonsense(c);
 		return;
 	}
 	smtp_client_read_outcome(c, &o);
@@ -494,7 +486,7 @@ void smtp_client_final_reply(struct smtp_client *c)
 	struct outcome o;
 
 	if (c->reply.code >= 300 && c->reply.code < 400) {
-		lose_to_nonsense(c);
+		smtp_client_lose_to_nonsense(c);
 	} else if (!c->end_written) {
 		smtp_client_content_reply(c);
 	} else {
