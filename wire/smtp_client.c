@@ -2,6 +2,7 @@
 
 #include "base/panic.h"
 #include "base/secret.h"
+#include "wire/recognise.h"
 #include "wire/smtp_client_inner.h"
 
 #include <stdarg.h>
@@ -137,7 +138,12 @@ static void read_as(struct smtp_client *c, struct outcome *o, enum fault f)
 
 void smtp_client_read_outcome(struct smtp_client *c, struct outcome *o)
 {
-	read_as(c, o, plain_meaning(c));
+	const struct smtp_reply *r = &c->reply;
+	enum fault known = FAULT_OK;
+
+	if (r->code >= 400)
+		known = recognise_reply(r->code, smtp_reply_enhanced(r), smtp_reply_text(r));
+	read_as(c, o, known != FAULT_OK ? known : plain_meaning(c));
 }
 
 void smtp_client_lose(struct smtp_client *c, const struct outcome *why, bool heard)

@@ -99,7 +99,7 @@ static bool is_oversize(const struct smtp_client *c, const struct smtp_client_me
 	bool over = c->size_limit && m->has_size && m->size_bytes > c->size_limit;
 
 	if (over)
-		outcome_say(o, FAULT_UPSTREAM_SIZE, "%s takes at most %" PRIu64 " bytes, the message has %" PRIu64,
+		outcome_say(o, FAULT_TOO_LARGE_UPSTREAM, "%s takes at most %" PRIu64 " bytes, the message has %" PRIu64,
 			    c->peer_name, c->size_limit, m->size_bytes);
 	return over;
 }
