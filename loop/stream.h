@@ -15,7 +15,7 @@
 
 struct stream;
 
-enum { STREAM_UNREAD_BYTES = 64 * 1024, STREAM_UNSENT_BYTES = 4 * 1024 * 1024 };
+enum { STREAM_UNREAD_BYTES = 64 * 1024, STREAM_UNSENT_BYTES = 4 * 1024 * 1024, STREAM_DRAIN_BYTES = 64 * 1024 };
 
 struct stream_events {
 	/* Connected; called again when TLS is established. */
