@@ -207,7 +207,7 @@ static const char *chat_text(struct chat *c)
 }
 
 /* A session on a listener that asks nothing of its clients, past its EHLO. */
-static void chat_open_trusted(struct chat *c)
+static inline void chat_open_trusted(struct chat *c)
 {
 	c->limits.trusted = true;
 	chat_open(c);
@@ -216,7 +216,7 @@ static void chat_open_trusted(struct chat *c)
 }
 
 /* The same with a message begun, up to where DATA or BDAT is due. */
-static void chat_open_message(struct chat *c)
+static inline void chat_open_message(struct chat *c)
 {
 	chat_open_trusted(c);
 	chat_say(c, SPAN("MAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\n"));

@@ -224,7 +224,7 @@ static void put_word(struct buf *out, struct span s)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:[]+=";
 
-	for (size_t i = 0; i < s.size && i < ADDRESS_DOMAIN_BYTES; i++)
+	for (size_t i = 0; i < s.size && i < MAIL_ADDRESS_DOMAIN_BYTES; i++)
 		buf_put_byte(out, s.at[i] && strchr(allowed, s.at[i]) ? s.at[i] : '?');
 	if (!s.size)
 		buf_put(out, SPAN("unknown"));

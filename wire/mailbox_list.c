@@ -98,7 +98,7 @@ static bool read_domain(struct span *s, struct buf *out)
 /* local "@" domain; the address is copied into the mailbox. */
 static bool read_address(struct span *s, struct mailbox *m)
 {
-	struct address address;
+	struct mail_address address;
 	struct buf text;
 
 	buf_over(&text, m->text, sizeof m->text);
@@ -108,13 +108,13 @@ static bool read_address(struct span *s, struct mailbox *m)
 	if (!buf_put_byte(&text, '@') || !read_domain(s, &text))
 		return false;
 	m->address = buf_span(&text);
-	return address_parse(&address, m->address) == FAULT_OK;
+	return mail_address_parse(&address, m->address) == FAULT_OK;
 }
 
 /* [@one,@two:] before an address in angle brackets (RFC 5322 4.4) */
 static bool skip_route(struct span *s)
 {
-	char memory[ADDRESS_DOMAIN_BYTES];
+	char memory[MAIL_ADDRESS_DOMAIN_BYTES];
 	struct buf hop;
 
 	if (!begins(*s, '@'))

@@ -1,15 +1,15 @@
 /* wire/mailbox_list.h - the address lists of header fields.
  *
  * Why       Whose message it is stands in From and Sender; a list that two programs read differently lets a stranger through.
- * Promise   Every address that is given was read by address_parse(). Comments nest to any depth without recursion.
+ * Promise   Every address that is given was read by mail_address_parse(). Comments nest to any depth without recursion.
  * Owns      Nothing: display names are borrowed from the list; the address is copied without folding and comments.
  * Refuses   What RFC 5322 does not derive, obsolete forms included: MAILBOX_BROKEN, never a guess.
  * See       RFC 5322 3.2, 3.4, 4.4; RFC 6854 (groups in From); RFC 6532 */
 #pragma once
-#include "wire/address.h"
+#include "wire/mail_address.h"
 
 struct mailbox {
-	char text[ADDRESS_BYTES];
+	char text[MAIL_ADDRESS_BYTES];
 	struct span address; /* in `text` */
 	struct span display; /* as it stands: may be quoted, encoded, folded; or empty */
 };

@@ -207,13 +207,13 @@ size_t smtp_server_feed(struct smtp_server *s, struct span bytes)
 
 static bool write_next(struct smtp_server *s, struct smtp_server_wish *w)
 {
-	if (s->drop) {
-		w->kind = SMTP_SERVER_MESSAGE_DROP;
-		s->drop = false;
-	} else if (s->body.size) {
+	if (s->body.size) {
 		w->kind = SMTP_SERVER_BODY;
 		w->text = s->body;
 		s->body = (struct span){ 0 };
+	} else if (s->drop) {
+		w->kind = SMTP_SERVER_MESSAGE_DROP;
+		s->drop = false;
 	} else if (s->out_size) {
 		w->kind = SMTP_SERVER_WRITE;
 		w->text = (struct span){ s->out, s->out_size };

@@ -101,7 +101,8 @@ void smtp_server_answer(struct smtp_server *, const struct smtp_server_answer *)
 void smtp_server_tls_started(struct smtp_server *);
 
 /* Gives up the message that is coming in, for a reason of the driver's: the rest is read and thrown away, then the fault is
- * replied. No SMTP_SERVER_MESSAGE_END or _DROP follows for it. Only between its sender's answer and its end. */
+ * replied. No SMTP_SERVER_MESSAGE_END or _DROP follows for it. Between its sender's answer and its end only; nothing
+ * happens where the message was dropped already. */
 void smtp_server_spoil(struct smtp_server *, enum fault);
 
 /* The peer sends no more. All bytes must have been taken before. */

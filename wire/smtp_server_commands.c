@@ -173,7 +173,7 @@ void smtp_server_commands_authorized(struct smtp_server *s, const struct smtp_se
 	auth_end(s, FAULT_OK);
 	if (a->fault == FAULT_OK) {
 		s->authorized = true;
-		smtp_server_reply_answer(s, a, SPAN("2.7.0"), SPAN("authentication successful"));
+		smtp_server_reply(s, 235, SPAN("2.7.0"), SPAN("authentication successful"));
 	} else if (fault_row(a->fault)->smtp == 535 && sasl_server_refusal(m).size) {
 		s->sasl_refused = true;
 		s->login_fault = a->fault;

@@ -2,20 +2,7 @@
 
 #include <string.h>
 
-/* The first offence of a run against CR LF line ends, or FAULT_OK; `last` is the byte before it. */
-static enum fault offence(struct span run, char last)
-{
-	for (size_t i = 0; i < run.size; i++) {
-		if ((run.at[i] == '\n') != (last == '\r'))
-			return FAULT_BARE_NEWLINE;
-		if (!run.at[i])
-			return FAULT_NUL_BYTE;
-		last = run.at[i];
-	}
-	return FAULT_OK;
-}
-
-/* As offence(), but without a branch: nearly every run is clean. */
+/* As first_offence(), but without a branch: nearly every run is clean. */
 static bool is_clean(struct span run, char last)
 {
 	unsigned odd = (unsigned)((run.at[0] == '\n') ^ (last == '\r')) | !run.at[0];
@@ -25,35 +12,49 @@ static bool is_clean(struct span run, char last)
 	return !odd;
 }
 
+/* Where a run first offends against CR LF line ends, or its size; `last` is the byte before it. */
+static size_t first_offence(struct span run, char last, enum fault *fault_out)
+{
+	for (size_t i = 0; i < run.size; last = run.at[i++]) {
+		*fault_out = run.at[i] ? FAULT_BARE_NEWLINE : FAULT_NUL_BYTE;
+		if ((run.at[i] == '\n') != (last == '\r') || !run.at[i])
+			return i;
+	}
+	return run.size;
+}
+
 /* Nothing of this message is delivered; its rest is read all the same. */
 static void spoil(struct smtp_server *s, enum fault f)
 {
 	if (s->spoiled != FAULT_OK)
 		return;
 	s->spoiled = f;
-	s->body = (struct span){ 0 };
 	s->drop = true;
 }
 
-/* Passes a run of the message on, if it may be. */
+/* Passes a run of the message on; of a run that spoils it, what stands before the offence, wherever the bytes were cut. */
 static void pass(struct smtp_server *s, struct span run)
 {
+	uint64_t room = s->limits.size_bytes ? s->limits.size_bytes - s->body_size : UINT64_MAX;
 	char last = s->body_last;
+	size_t good = run.size;
+	enum fault f = FAULT_OK;
 
 	if (!run.size)
 		return;
 	s->body_last = run.at[run.size - 1];
 	if (s->spoiled != FAULT_OK)
 		return;
-	if (s->mail.body != PARAMETERS_BINARYMIME && !is_clean(run, last)) {
-		spoil(s, offence(run, last));
-		return;
+	if (s->mail.body != PARAMETERS_BINARYMIME && !is_clean(run, last))
+		good = first_offence(run, last, &f);
+	if (good > room) {
+		good = (size_t)room;
+		f = FAULT_MESSAGE_TOO_LARGE;
 	}
-	s->body_size += run.size;
-	if (s->limits.size_bytes && s->body_size > s->limits.size_bytes)
-		spoil(s, FAULT_MESSAGE_TOO_LARGE);
-	else
-		s->body = run;
+	s->body = span_slice(run, 0, good);
+	s->body_size += good;
+	if (f != FAULT_OK)
+		spoil(s, f);
 }
 
 static void message_end(struct smtp_server *s)
@@ -179,8 +180,12 @@ size_t smtp_server_data_take(struct smtp_server *s, struct span bytes)
 
 void smtp_server_spoil(struct smtp_server *s, enum fault f)
 {
-	if (!(s->state & STATE_MESSAGE) || s->ask == ASK_VERDICT || s->spoiled != FAULT_OK)
+	if (!(s->state & STATE_MESSAGE) || (s->ask == ASK_VERDICT && s->asked) || s->spoiled != FAULT_OK)
 		return;
 	s->spoiled = f;
 	s->body = (struct span){ 0 };
+	if (s->ask == ASK_VERDICT) { /* the end came with the run that the driver gives up at */
+		s->ask = ASK_NOTHING;
+		message_end(s);
+	}
 }
