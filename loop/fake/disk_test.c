@@ -1,0 +1,2 @@
+#define DISK_CONTRACT_PATH "/data"
+#include "tests/contracts/disk.h"

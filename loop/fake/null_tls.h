@@ -1,0 +1,14 @@
+/* loop/fake/null_tls.h - what the fake stream asks of the fake TLS.
+ *
+ * Why       Nothing is encrypted, but a wrong certificate must be found out as it is in the field.
+ * Promise   A certificate made by world_certificate() is checked for name, authority and end; any other text is believed.
+ * Owns      Nothing.
+ * Refuses   Being included from outside loop/fake. */
+#pragma once
+#include "loop/tls.h"
+
+/* The certificate of a server context. */
+struct span null_tls_certificate(const struct tls *);
+
+/* NULL when a client context believes it for that host name, else why not. */
+const char *null_tls_verify(const struct tls *, struct span certificate, struct span host_name);
