@@ -20,7 +20,7 @@ struct disk_file {
 
 static bool is_name(const char *name)
 {
-	return name[0] && !strchr(name, '/') && strlen(name) < TREE_NAME_MAX;
+	return name[0] && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..") && strlen(name) < TREE_NAME_MAX;
 }
 
 enum fault disk_open(struct disk **out, const char *path, bool make)
@@ -41,7 +41,9 @@ enum fault disk_sub(struct disk **out, struct disk *disk, const char *name, bool
 {
 	char path[512];
 
-	ASSERT(is_name(name));
+	*out = NULL;
+	if (!is_name(name))
+		return FAULT_DISK_FAILED;
 	snprintf(path, sizeof path, "%s/%s", tree_dir_path(disk->dir), name);
 	return disk_open(out, path, make);
 }
@@ -74,7 +76,8 @@ enum fault disk_file_open(struct disk_file **out, struct disk *disk, const char 
 	struct tree_file *file;
 
 	*out = NULL;
-	ASSERT(is_name(name));
+	if (!is_name(name))
+		return FAULT_DISK_FAILED;
 	file = tree_find(disk->dir, name);
 	if (mode == DISK_MAKE && (file || world_is_ghost())) {
 		if (file)
@@ -155,7 +158,8 @@ enum fault disk_sync_names(struct disk *disk)
 
 enum fault disk_rename(struct disk *disk, const char *from, const char *to)
 {
-	ASSERT(is_name(from) && is_name(to));
+	if (!is_name(from) || !is_name(to))
+		return FAULT_DISK_FAILED;
 	if (tree_rename(disk->dir, from, to))
 		return FAULT_OK;
 	return world_is_ghost() ? FAULT_DISK_FAILED : FAULT_NOT_FOUND;
@@ -163,7 +167,8 @@ enum fault disk_rename(struct disk *disk, const char *from, const char *to)
 
 enum fault disk_remove(struct disk *disk, const char *name)
 {
-	ASSERT(is_name(name));
+	if (!is_name(name))
+		return FAULT_DISK_FAILED;
 	if (tree_remove(disk->dir, name))
 		return FAULT_OK;
 	return world_is_ghost() ? FAULT_DISK_FAILED : FAULT_NOT_FOUND;

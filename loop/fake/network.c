@@ -1,7 +1,6 @@
 #include "loop/fake/network.h"
 
 #include "base/panic.h"
-#include "loop/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -39,6 +38,7 @@ struct road {
 
 static const struct world_network usual = { 1, 20, 0, 1, 256 * 1024, 1500 };
 static struct world_network network = { 1, 20, 0, 1, 256 * 1024, 1500 };
+static struct stream_credentials identity;
 static struct handle *handles;
 static size_t handle_count;
 static struct connection *connections;
@@ -71,6 +71,16 @@ int network_delay_ms(const struct address *address, bool local)
 {
 	return local ? world_between(network.local_least_ms, network.local_most_ms) :
 		       world_between(network.least_ms, network.most_ms);
+}
+
+void world_peer_identity(uint32_t uid, uint32_t gid, int32_t pid)
+{
+	identity = (struct stream_credentials){ uid, gid, pid };
+}
+
+struct stream_credentials network_peer_identity(void)
+{
+	return identity;
 }
 
 /* --- roads */
@@ -593,4 +603,5 @@ void network_end(void)
 	last_serial = 0;
 	next_port = FIRST_PORT;
 	network = usual;
+	identity = (struct stream_credentials){ 0 };
 }

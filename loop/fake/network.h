@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "loop/address.h"
 #include "loop/fake/inside.h"
-#include "loop/tls.h"
+#include "loop/stream.h"
 
 enum segment_kind {
 	SEGMENT_BYTES,
@@ -81,7 +81,9 @@ bool network_connect(const struct address *to, const struct address *source, str
 
 /* One way between two such addresses, by the dice. */
 int network_delay_ms(const struct address *, bool local);
+size_t network_piece_max(void);
+
+struct stream_credentials network_peer_identity(void);
 
 /* What a stream does when something arrived at its end, or room came. */
 void stream_arrived(struct stream *);
-size_t network_piece_max(void);

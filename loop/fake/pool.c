@@ -23,6 +23,7 @@ struct pool {
 	struct loop *loop;
 	char name[32];
 	unsigned threads, busy;
+	bool is_closing;
 	size_t waiting, waiting_max;
 	struct job *jobs, **jobs_end; /* in the order they came */
 };
@@ -80,7 +81,7 @@ static void job_fire(void *self);
 
 static void start_some(struct pool *pool)
 {
-	for (struct job *j = pool->jobs; j && pool->busy < pool->threads; j = j->next) {
+	for (struct job *j = pool->is_closing ? NULL : pool->jobs; j && pool->busy < pool->threads; j = j->next) {
 		if (j->is_started)
 			continue;
 		j->is_started = true;
@@ -135,7 +136,7 @@ bool pool_run(struct pool *pool, void (*work)(void *job), void (*done)(void *job
 {
 	struct job *job;
 
-	if (pool->waiting >= pool->waiting_max || pool->loop->dead)
+	if (pool->waiting >= pool->waiting_max || pool->is_closing || pool->loop->dead)
 		return false;
 	job = calloc(1, sizeof *job);
 	if (!job)
@@ -156,13 +157,13 @@ void pool_free(struct pool **pool_in)
 	*pool_in = NULL;
 	if (!pool)
 		return;
-	while (pool->jobs) {
-		struct job *job = pool->jobs;
-
-		timer_stop(&job->timer);
-		if (!job->is_worked)
-			job->work(job->job);
-		finish(job);
+	pool->is_closing = true;
+	for (struct job *j = pool->jobs; j; j = j->next) {
+		timer_stop(&j->timer);
+		if (!j->is_worked)
+			j->work(j->job);
 	}
+	while (pool->jobs)
+		finish(pool->jobs);
 	free(pool);
 }

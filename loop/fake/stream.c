@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HANDSHAKE_MS = 30000, FINISH_MS = 10000, DRAIN_BYTES = 64 * 1024 };
+enum { HANDSHAKE_MS = 30000, FINISH_MS = 10000 };
 
 enum tls_state { TLS_OFF, TLS_CLIENT_WAITS, TLS_SERVER_WAITS, TLS_SERVER_WELCOMED, TLS_ON };
 
@@ -17,7 +17,7 @@ struct stream {
 	const struct stream_events *events;
 	void *self;
 	struct timer turn, deadline;
-	bool connecting, tell_opened, is_over, finishing, paused, offer, other_over;
+	bool connecting, tell_opened, is_over, finishing, paused, offer, other_over, is_half_closed;
 	bool busy, gone; /* inside a callback; closed meanwhile */
 	enum tls_state tls_state;
 	struct tls *tls;
@@ -99,9 +99,16 @@ static void fail(struct stream *s, enum fault fault, const char *why)
 	if (s->fault)
 		return;
 	s->fault = fault;
-	if (fault != FAULT_CLOSED)
-		buf_clear(&s->unsent);
+	buf_clear(&s->unsent);
 	strncat(s->why, why, sizeof s->why - 1);
+	wake(s);
+}
+
+/* The other side has said all it had to say; writing stays possible. */
+static void half_close(struct stream *s)
+{
+	s->fault = FAULT_CLOSED;
+	s->is_half_closed = true;
 	wake(s);
 }
 
@@ -120,7 +127,7 @@ static void late(void *self)
 /* Whether nothing more goes out: it failed, which the other side's closing its half is not. */
 static bool is_broken(const struct stream *s)
 {
-	return (s->fault && s->fault != FAULT_CLOSED) || s->loop->dead;
+	return (s->fault && !s->is_half_closed) || s->loop->dead;
 }
 
 /* --- opening */
@@ -277,9 +284,14 @@ size_t stream_unread(const struct stream *s)
 
 size_t stream_unsent(const struct stream *s)
 {
-	if (s->unsent.size > DRAIN_BYTES)
+	if (s->unsent.size > 64 * 1024)
 		((struct stream *)s)->asked_unsent = s->unsent.size;
 	return s->unsent.size;
+}
+
+void stream_set_unsent_max(struct stream *s, size_t size_bytes)
+{
+	s->unsent.max = size_bytes;
 }
 
 bool stream_is_heard(const struct stream *s)
@@ -305,9 +317,11 @@ static void start_tls(struct stream *s, struct tls *tls, enum tls_state state)
 		return;
 	ASSERT(s->tls_state == TLS_OFF);
 	send_up_to(s, SIZE_MAX);
-	buf_clear(&s->unread);
 	s->tls = tls_hold(tls);
 	s->tls_state = state;
+	if (s->unread.size)
+		fail(s, FAULT_TLS_FAILED, "text where TLS was expected");
+	buf_clear(&s->unread);
 	timer_after(&s->deadline, HANDSHAKE_MS);
 	wake(s);
 }
@@ -320,7 +334,7 @@ void stream_start_tls_server(struct stream *s, struct tls *tls)
 void stream_start_tls_client(struct stream *s, struct tls *tls, struct span host_name)
 {
 	start_tls(s, tls, TLS_CLIENT_WAITS);
-	if (s->tls_state != TLS_CLIENT_WAITS)
+	if (s->tls_state != TLS_CLIENT_WAITS || s->fault)
 		return;
 	if (host_name.size >= sizeof s->host_name)
 		host_name.size = sizeof s->host_name - 1;
@@ -385,21 +399,20 @@ struct span stream_tls_cipher(const struct stream *s)
 
 /* --- receiving */
 
-/* Moves arrived bytes to where the owner is offered them. A TLS hello where none is expected looks as it does on a wire. */
+/* A TLS hello where none was expected looks as it does on a wire. */
+static void offer_hello(struct stream *s)
+{
+	buf_put(&s->unread, SPAN("\x16\x03\x01\x01\x22\x01"));
+	s->offer = true;
+}
+
+/* Moves arrived bytes to where the owner is offered them. */
 static void read_bytes(struct stream *s)
 {
 	struct segment *first = s->end->arrived;
 	size_t room = STREAM_UNREAD_BYTES - s->unread.size, size = first->size - first->taken;
 
-	if (first->kind == SEGMENT_HELLO) {
-		buf_put(&s->unread, SPAN("\x16\x03\x01\x01\x22\x01"));
-		network_drop_first(s->end);
-		s->offer = true;
-		return;
-	}
 	size = size < room ? size : room;
-	if (!size)
-		return;
 	buf_put(&s->unread, (struct span){ first->bytes + first->taken, size });
 	first->taken += size;
 	s->offer = true;
@@ -413,29 +426,33 @@ static void receive(struct stream *s)
 {
 	while (s->end && s->end->arrived && !s->fault && !s->tell_opened) {
 		enum segment_kind kind = s->end->arrived->kind;
-		bool shaking = s->tls_state != TLS_OFF && s->tls_state != TLS_ON;
 
-		if (shaking && kind != SEGMENT_RESET) {
+		if (s->tls_state != TLS_OFF && s->tls_state != TLS_ON) {
 			shake_hands(s);
 			continue;
 		}
 		if (s->paused && !(kind == SEGMENT_RESET && s->unsent.size))
 			return;
-		if (kind == SEGMENT_BYTES || kind == SEGMENT_HELLO) {
-			if (s->unread.size >= STREAM_UNREAD_BYTES - 16)
-				return;
+		if (kind == SEGMENT_BYTES && s->unread.size < STREAM_UNREAD_BYTES) {
 			read_bytes(s);
 			continue;
 		}
-		if (s->offer)
+		if (kind == SEGMENT_BYTES || s->offer || (kind == SEGMENT_END && s->unread.size))
 			return;
 		network_drop_first(s->end);
-		s->other_over = true;
+		s->other_over = kind == SEGMENT_END || kind == SEGMENT_RESET;
 		if (kind == SEGMENT_END)
-			fail(s, FAULT_CLOSED, "");
+			half_close(s);
 		else if (kind == SEGMENT_RESET)
-			fail(s, FAULT_UNREACHABLE, "connection reset by peer");
+			fail(s, FAULT_CLOSED, "Connection reset by peer");
+		else
+			offer_hello(s);
 	}
+}
+
+static bool is_drained(const struct stream *s)
+{
+	return s->asked_unsent && s->unsent.size < s->asked_unsent / 2 && !s->fault;
 }
 
 /* Calls the owner back; false when the stream is gone afterwards. */
@@ -453,7 +470,7 @@ static bool call_back(struct stream *s)
 		taken = s->events->data(s->self, buf_span(&s->unread));
 		if (!s->gone && taken)
 			buf_drop(&s->unread, taken < s->unread.size ? taken : s->unread.size);
-	} else if (s->asked_unsent && s->unsent.size < s->asked_unsent / 2) {
+	} else if (is_drained(s)) {
 		s->asked_unsent = 0;
 		if (s->events->drained)
 			s->events->drained(s->self);
@@ -474,7 +491,7 @@ static bool call_back(struct stream *s)
 static bool wants_call(const struct stream *s)
 {
 	return (s->tell_opened && !s->fault) || (s->offer && !s->paused) || (s->fault && !s->is_over) ||
-	       (s->asked_unsent && s->unsent.size < s->asked_unsent / 2);
+	       is_drained(s);
 }
 
 /* Throws away what still comes while the rest is sent; over when both sides have said all. */
@@ -483,16 +500,11 @@ static void finish_turn(struct stream *s)
 	while (s->end && s->end->arrived) {
 		struct segment *first = s->end->arrived;
 
-		if (s->tls_state != TLS_OFF && s->tls_state != TLS_ON && first->kind != SEGMENT_RESET) {
-			shake_hands(s);
-			s->tell_opened = false;
-			continue;
-		}
 		if (first->kind == SEGMENT_BYTES)
 			network_take(s->end, first->size - first->taken);
 		s->other_over = s->other_over || first->kind == SEGMENT_END || first->kind == SEGMENT_RESET;
 		if (first->kind == SEGMENT_RESET)
-			fail(s, FAULT_UNREACHABLE, "");
+			fail(s, FAULT_CLOSED, "");
 		network_drop_first(s->end);
 	}
 	flush(s);
@@ -548,14 +560,13 @@ void stream_finish(struct stream **stream)
 	*stream = NULL;
 	if (!s)
 		return;
-	if (!s->end || is_broken(s)) {
+	if (!s->end || is_broken(s) || s->connecting || (s->tls_state != TLS_OFF && s->tls_state != TLS_ON)) {
 		leave(s);
 		return;
 	}
 	s->finishing = true;
 	timer_after(&s->deadline, FINISH_MS);
-	if (!s->connecting)
-		wake(s);
+	wake(s);
 }
 
 /* Its kernel closes what a dead process had open; a freed loop takes along what was finishing. */
@@ -579,6 +590,15 @@ void stream_loop_died(struct loop *loop)
 struct address stream_peer(const struct stream *s)
 {
 	return s->peer;
+}
+
+bool stream_credentials(const struct stream *s, struct stream_credentials *out)
+{
+	*out = (struct stream_credentials){ 0 };
+	if (!s->end || !s->end->connection->local)
+		return false;
+	*out = network_peer_identity();
+	return true;
 }
 
 void stream_set_peer(struct stream *s, const struct address *peer)

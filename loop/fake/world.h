@@ -9,8 +9,6 @@
 #include "base/fault.h"
 #include "loop/loop.h"
 
-#include <sys/types.h>
-
 /* Starts a world at virtual millisecond 0, which is `wall_ms` on the wall. Without a call the first use begins one from seed 1. */
 void world_begin(uint64_t seed, int64_t wall_ms);
 
@@ -83,7 +81,7 @@ size_t world_cut(const char *address, uint16_t port);
 int world_listener_copy(int fd);
 
 /* Who is at the other end of a connection over a path; 0 for all until told otherwise. */
-void world_peer_identity(uid_t, gid_t, pid_t);
+void world_peer_identity(uint32_t uid, uint32_t gid, int32_t pid);
 
 /* What a name resolves to: addresses parted by blanks; empty: it has none; NULL: the servers do not answer. */
 void world_name(const char *host, const char *addresses);

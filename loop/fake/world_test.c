@@ -211,8 +211,9 @@ static void roads_close_fall_silent_and_are_cut(void **state)
 	assert_true(talker.got.size > 0);
 	assert_int_equal(world_cut("192.0.2.1", 25), 1);
 	world_run_until(7000, NULL, NULL);
-	assert_int_equal(talker.fault, FAULT_UNREACHABLE);
-	assert_int_equal(server.fault, FAULT_UNREACHABLE);
+	assert_int_equal(talker.fault, FAULT_CLOSED);
+	assert_string_equal(talker.why, "Connection reset by peer");
+	assert_int_equal(server.fault, FAULT_CLOSED);
 	leave(&talker);
 	leave(&server);
 	end(&log);
@@ -332,6 +333,7 @@ static void jobs_of_one_thread_keep_their_order(void **state)
 	assert_span(buf_span(&said), "wa da wb db ");
 	pool_free(&pool);
 	assert_span(buf_span(&said), "wa da wb db wc dc ");
+	assert_null(pool);
 	buf_free(&said);
 	loop_free(&loop);
 	end(&log);

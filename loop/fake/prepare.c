@@ -1,0 +1,6 @@
+#include "loop/prepare.h"
+
+/* Nothing here opens a file. */
+void loop_prepare(void)
+{
+}
