@@ -34,9 +34,11 @@ static void addresses(void **state)
 
 static void what_is_no_address(void **state)
 {
-	static const char *const texts[] = { "", "localhost", "192.0.2", "192.0.2.256", "192.0.2.1:25", "0300.0.2.1", " 192.0.2.1",
-					     "192.0.2.1 ", "[192.0.2.1]", "[2001:db8::1", "2001:db8::1]", "2001:db8:::1", "[]", "%1",
-					     "192.0.2.1%1", "fe80::1%", "fe80::1%no-such-link" };
+	static const char *const texts[] = {
+		"",           "localhost",  "192.0.2",     "192.0.2.256",  "192.0.2.1:25",        "0300.0.2.1",
+		" 192.0.2.1", "192.0.2.1 ", "[192.0.2.1]", "[2001:db8::1", "2001:db8::1]",        "2001:db8:::1",
+		"[]",         "%1",         "192.0.2.1%1", "fe80::1%",     "fe80::1%no-such-link"
+	};
 	struct address a;
 	char path[200];
 
@@ -54,8 +56,9 @@ static void loopback(void **state)
 	static const struct {
 		const char *text;
 		bool is;
-	} rows[] = { { "127.0.0.1", true }, { "127.255.0.1", true }, { "128.0.0.1", false }, { "::1", true }, { "::2", false },
-		     { "::ffff:127.0.0.1", true }, { "/x", true }, { "0.0.0.0", false }, { "::", false } };
+	} rows[] = { { "127.0.0.1", true }, { "127.255.0.1", true }, { "128.0.0.1", false },
+		     { "::1", true },       { "::2", false },        { "::ffff:127.0.0.1", true },
+		     { "/x", true },        { "0.0.0.0", false },    { "::", false } };
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct address a;

@@ -146,8 +146,8 @@ static void on_drained(void *self)
 
 static const struct stream_events events = { on_opened, on_data, on_drained, on_ended };
 
-struct link *link_new_take(struct loop *loop, int fd, enum role me, enum role peer, unsigned index, const struct link_events *heard,
-			   void *self)
+struct link *link_new_take(struct loop *loop, int fd, enum role me, enum role peer, unsigned index,
+			   const struct link_events *heard, void *self)
 {
 	struct link *l = calloc(1, sizeof *l);
 

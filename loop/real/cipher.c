@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A BIO of our own instead of the socket: what came is read where it lies, what goes waits for what belongs to it, so that a
- * ticket and a greeting leave in one segment and a stream needs one system call each way. */
+/* A BIO of our own instead of the socket: what came is read where it lies, what goes waits for what belongs to it, so
+ * that a ticket and a greeting leave in one segment and a stream needs one system call each way. */
 struct cipher {
 	SSL *ssl;
 	struct tls *tls;
@@ -101,7 +101,8 @@ static bool expect(SSL *ssl, const char *host)
 
 	if (address_parse(&literal, span_of(host), 0))
 		return X509_VERIFY_PARAM_set1_ip(param, literal.bytes, literal.family == ADDRESS_IPV4 ? 4 : 16) == 1;
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	X509_VERIFY_PARAM_set_hostflags(param,
+					X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 

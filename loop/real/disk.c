@@ -126,7 +126,9 @@ enum fault disk_lock(struct disk *d)
 
 enum fault disk_file_open(struct disk_file **out, struct disk *d, const char *name, enum disk_mode mode)
 {
-	static const int flags[] = { [DISK_READ] = O_RDONLY, [DISK_WRITE] = O_RDWR, [DISK_MAKE] = O_RDWR | O_CREAT | O_EXCL };
+	static const int flags[] = {
+		[DISK_READ] = O_RDONLY, [DISK_WRITE] = O_RDWR, [DISK_MAKE] = O_RDWR | O_CREAT | O_EXCL
+	};
 	int fd;
 
 	*out = NULL;
@@ -239,7 +241,8 @@ enum fault disk_zero(struct disk_file *f, uint64_t size)
 	if (!zeros)
 		panic("out of memory");
 	for (uint64_t at = 0; at < size && fault == FAULT_OK; at += ZERO_BYTES)
-		fault = disk_write(f, at, (struct span){ zeros, size - at < ZERO_BYTES ? (size_t)(size - at) : ZERO_BYTES });
+		fault = disk_write(f, at,
+				   (struct span){ zeros, size - at < ZERO_BYTES ? (size_t)(size - at) : ZERO_BYTES });
 	free(zeros);
 	return fault == FAULT_OK ? disk_sync(f) : fault;
 }

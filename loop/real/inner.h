@@ -1,9 +1,8 @@
 /* loop/real/inner.h - what the real sides of loop/ know of one another.
  *
  * Why       libuv and OpenSSL are named here and in the .c files beside it, nowhere else.
- * Promise   A turn of the loop is: what happened on descriptors, then due timers, then what was put off by loop_soon(), then one
- *           write for each stream that has something to send, then what died is freed.
- * Owns      See each struct.
+ * Promise   A turn of the loop is: what happened on descriptors, then due timers, then what was put off by loop_soon(),
+ * then one write for each stream that has something to send, then what died is freed. Owns      See each struct.
  * Refuses   Nothing.
  * See       loop/loop.h, loop/stream.h, loop/tls.h */
 #pragma once
@@ -26,8 +25,8 @@ struct errand {
 	void *self;
 };
 
-/* Puts it on a list, unless it is on one: to be run before the loop sleeps; at the end of the turn, for writing; after that, for
- * freeing. */
+/* Puts it on a list, unless it is on one: to be run before the loop sleeps; at the end of the turn, for writing; after
+ * that, for freeing. */
 void loop_soon(struct loop *, struct errand *);
 void loop_at_end(struct loop *, struct errand *);
 void loop_bury(struct loop *, struct errand *);
@@ -61,7 +60,8 @@ struct watch {
 	unsigned wanted;
 };
 
-/* Begins with nothing wanted. The descriptor becomes non-blocking and stays the caller's. False: it can't be watched. */
+/* Begins with nothing wanted. The descriptor becomes non-blocking and stays the caller's. False: it can't be watched.
+ */
 bool watch_open(struct watch *, struct loop *, int fd, void (*ready)(void *self, unsigned events), void *self);
 bool watch_is_open(const struct watch *);
 
@@ -94,7 +94,8 @@ struct descriptors {
 	size_t count;
 };
 
-/* One read; with `descriptors` also of what was passed along. -1 and errno, as recv(); ENOBUFS: too many descriptors wait. */
+/* One read; with `descriptors` also of what was passed along. -1 and errno, as recv(); ENOBUFS: too many descriptors
+ * wait. */
 ssize_t socket_receive(int fd, char *bytes_out, size_t size, struct descriptors *descriptors);
 int descriptors_take(struct descriptors *);
 void descriptors_close(struct descriptors *);

@@ -113,7 +113,8 @@ static void dig(void *self)
 	free(self);
 }
 
-struct listener *listener_new(struct loop *loop, int fd, void (*accepted)(void *self, int fd, const struct address *peer), void *self)
+struct listener *listener_new(struct loop *loop, int fd,
+			      void (*accepted)(void *self, int fd, const struct address *peer), void *self)
 {
 	struct listener *l = calloc(1, sizeof *l);
 

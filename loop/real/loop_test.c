@@ -1,7 +1,7 @@
 /* Timers, posts and signals of the real loop. */
+#include "base/clock.h"
 #include "loop/loop.h"
 #include "loop/timers.h"
-#include "base/clock.h"
 #include "tests/test.h"
 
 #include <pthread.h>
@@ -53,7 +53,8 @@ static void timers_by_time_then_by_order(void **state)
 static void stopped_and_moved(void **state)
 {
 	struct loop *loop = loop_new();
-	struct mark a = { .name = 'a', .loop = loop }, b = { .name = 'b', .loop = loop }, z = { .name = 'z', .loop = loop };
+	struct mark a = { .name = 'a', .loop = loop }, b = { .name = 'b', .loop = loop },
+		    z = { .name = 'z', .loop = loop };
 
 	order_size = 0;
 	timer_init(&a.timer, loop, note, &a);

@@ -54,8 +54,8 @@ void pump_fail_errno(struct stream *s, int number)
 
 static bool may_read(const struct stream *s)
 {
-	return !s->closed && !s->at_end && s->fault == FAULT_OK && s->phase != CONNECTING && !s->paused && !s->owes_shake &&
-	       s->unread.size < STREAM_UNREAD_BYTES;
+	return !s->closed && !s->at_end && s->fault == FAULT_OK && s->phase != CONNECTING && !s->paused &&
+	       !s->owes_shake && s->unread.size < STREAM_UNREAD_BYTES;
 }
 
 /* A pause costs nothing until bytes come during it: most are over before. */
@@ -166,7 +166,8 @@ void pump_keep(struct stream *s, struct span bytes)
 		loop_return(s->loop, &s->unread);
 }
 
-/* Offers `bytes`, of which the kept ones are the beginning, and keeps what is not taken. `bytes` never lie in `unread`. */
+/* Offers `bytes`, of which the kept ones are the beginning, and keeps what is not taken. `bytes` never lie in `unread`.
+ */
 static void offer(struct stream *s, struct span bytes)
 {
 	size_t taken = 0;
@@ -285,7 +286,8 @@ static void reach_end(struct stream *s)
 static bool receive(struct stream *s)
 {
 	char *raw = loop_raw(s->loop);
-	ssize_t got = socket_receive(s->fd, raw, STREAM_UNREAD_BYTES - s->unread.size, s->is_unix ? &s->descriptors : NULL);
+	ssize_t got =
+		socket_receive(s->fd, raw, STREAM_UNREAD_BYTES - s->unread.size, s->is_unix ? &s->descriptors : NULL);
 
 	if (got > 0) {
 		if (s->finishing)

@@ -26,10 +26,10 @@ struct stream {
 	struct descriptors descriptors;
 	size_t offered, unsent_max, drain_mark;
 	bool owes_opened, owes_offer, owes_shake, owes_drained; /* to be done by `tell` */
-	bool paused, deaf; /* deaf: paused, and bytes came that wake us in vain */
-	bool blocked;      /* the kernel takes no more */
-	bool hung;         /* the connection is dead, what it holds can still be read */
-	bool dropped;      /* something written was never sent */
+	bool paused, deaf;                                      /* deaf: paused, and bytes came that wake us in vain */
+	bool blocked;                                           /* the kernel takes no more */
+	bool hung;    /* the connection is dead, what it holds can still be read */
+	bool dropped; /* something written was never sent */
 	bool at_end, ended, finishing, said_goodbye, closed, is_unix, has_peer;
 	enum fault fault;
 	int timeout_ms;

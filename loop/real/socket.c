@@ -65,7 +65,8 @@ struct address socket_address(const struct sockaddr_storage *name, socklen_t siz
 	case AF_UNIX:
 		a.family = ADDRESS_PATH;
 		if (size > head)
-			memcpy(a.path, path->sun_path, size - head < sizeof a.path - 1 ? size - head : sizeof a.path - 1);
+			memcpy(a.path, path->sun_path,
+			       size - head < sizeof a.path - 1 ? size - head : sizeof a.path - 1);
 		break;
 	default: break;
 	}
@@ -139,7 +140,9 @@ ssize_t socket_receive(int fd, char *bytes_out, size_t size, struct descriptors 
 		char space[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
 	} control;
 	struct iovec piece = { bytes_out, size };
-	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr message = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+	};
 	ssize_t got;
 
 	if (!kept)

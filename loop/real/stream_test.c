@@ -454,7 +454,8 @@ static void new_owner_hears_what_came(void **state)
 	close_pair(loop, &left, &right);
 }
 
-TESTS(echo_over_every_family, peer_and_credentials, unread_is_kept, reading_stops_at_the_ceiling, a_pause_holds_data_back,
-      a_half_closed_client_is_answered, back_pressure_and_drained, too_much_unsent_ends_it, nobody_listens, connecting_has_a_deadline,
-      connects_from_a_source, a_reset_is_not_heard, closing_inside_every_callback, descriptors_travel_with_their_bytes,
-      a_flood_of_descriptors_ends_it, finishing_sends_everything_first, new_owner_hears_what_came)
+TESTS(echo_over_every_family, peer_and_credentials, unread_is_kept, reading_stops_at_the_ceiling,
+      a_pause_holds_data_back, a_half_closed_client_is_answered, back_pressure_and_drained, too_much_unsent_ends_it,
+      nobody_listens, connecting_has_a_deadline, connects_from_a_source, a_reset_is_not_heard,
+      closing_inside_every_callback, descriptors_travel_with_their_bytes, a_flood_of_descriptors_ends_it,
+      finishing_sends_everything_first, new_owner_hears_what_came)

@@ -1,9 +1,8 @@
 /* loop/real/test_end.h - for tests: one end of a stream, which notes what it hears.
  *
  * Why       Every test of sockets wants two ends and the order of what happened to them.
- * Promise   `log` holds "opened", "data" with sizes left out, "drained" and "ended FAULT" as they came, blank after each.
- * Owns      Its stream until test_end_close().
- * Refuses   More than 4 MB of data. */
+ * Promise   `log` holds "opened", "data" with sizes left out, "drained" and "ended FAULT" as they came, blank after
+ * each. Owns      Its stream until test_end_close(). Refuses   More than 4 MB of data. */
 #pragma once
 #include "loop/stream.h"
 #include "tests/test.h"
@@ -15,8 +14,8 @@ struct test_end {
 	struct stream *stream;
 	struct buf got;
 	char log[4096], why[256];
-	size_t take_max;      /* of one offer; 0 is everything */
-	size_t stop_at;       /* the loop stops when so much has come; 0 is never */
+	size_t take_max; /* of one offer; 0 is everything */
+	size_t stop_at;  /* the loop stops when so much has come; 0 is never */
 	bool takes_nothing, stops_when_opened, stops_when_ended, echoes;
 	enum fault fault;
 	int opened, drained;
@@ -82,7 +81,8 @@ static inline void test_end_ended(void *self, enum fault fault, struct span why)
 		loop_stop(e->loop);
 }
 
-static const struct stream_events test_end_events = { test_end_opened, test_end_data, test_end_drained, test_end_ended };
+static const struct stream_events test_end_events = { test_end_opened, test_end_data, test_end_drained,
+						      test_end_ended };
 
 static inline void test_end_init(struct test_end *e, struct loop *loop)
 {

@@ -150,9 +150,10 @@ static bool set_versions(struct tls *t, enum tls_version lowest)
 		SSL_CTX_set_dh_auto(t->context, 1);
 	SSL_CTX_set_security_level(t->context, old ? 0 : 2);
 	return SSL_CTX_set_min_proto_version(t->context, numbers[lowest]) == 1 &&
-	       SSL_CTX_set_cipher_list(t->context,
-				       old ? "DEFAULT:!PSK:!SRP:@SECLEVEL=0"
-					   : "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:!PSK:!SRP:@SECLEVEL=2") == 1;
+	       SSL_CTX_set_cipher_list(
+		       t->context,
+		       old ? "DEFAULT:!PSK:!SRP:@SECLEVEL=0"
+			   : "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:!PSK:!SRP:@SECLEVEL=2") == 1;
 }
 
 static const char *set_up_server(struct tls *t, const struct tls_server_settings *s)
@@ -219,7 +220,8 @@ enum fault tls_client_new(struct tls **out, struct span ca_pem, const char **why
 	SSL_CTX_set_security_level(t->context, 2);
 	SSL_CTX_set_min_proto_version(t->context, TLS1_2_VERSION);
 	/* Whatever the administrator put into the bundle is trusted, an issuing CA without its root too. */
-	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(t->context), X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
+	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(t->context),
+				    X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
 	*out = t;
 	return FAULT_OK;
 }
