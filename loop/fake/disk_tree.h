@@ -33,6 +33,7 @@ struct tree_file *tree_make(struct tree_dir *, const char *name);
 struct tree_file *tree_nameless(void);
 void tree_drop(struct tree_file *);
 
+/* False: there is no such name. What stood under the new name goes. */
 bool tree_remove(struct tree_dir *, const char *name);
 bool tree_rename(struct tree_dir *, const char *from, const char *to);
 enum fault tree_sync_names(struct tree_dir *);

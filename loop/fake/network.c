@@ -6,30 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_HANDLE = 1000000, FIRST_PORT = 49152, BACKLOG_MAX = 4096, ROADS_MAX = 64 };
-
-/* A listening socket; `listeners` counts those that accept from it. */
-struct listening {
-	struct address address;
-	size_t handles;
-	struct end *waiting[BACKLOG_MAX];
-	size_t waiting_count;
-	struct listening *next;
-};
-
-struct listener {
-	struct loop *loop;
-	struct listening *from;
-	struct timer timer;
-	void (*accepted)(void *self, int fd, const struct address *peer);
-	void *self;
-	struct listener *next;
-};
-
-struct handle {
-	struct end *end;
-	struct listening *listening;
-};
+enum { FIRST_HANDLE = 1000000, ROADS_MAX = 64 };
 
 struct road {
 	struct address address;
@@ -42,11 +19,9 @@ static struct stream_credentials identity;
 static struct handle *handles;
 static size_t handle_count;
 static struct connection *connections;
-static struct listening *listenings;
 static struct road roads[ROADS_MAX];
 static size_t road_count;
 static uint64_t last_serial;
-static uint16_t next_port = FIRST_PORT;
 
 static void *fresh(size_t size)
 {
@@ -94,7 +69,7 @@ static bool on_road(const struct road *road, const struct address *address)
 	return address_equal(&road->address, &same_port);
 }
 
-static enum world_road road_to(const struct address *address)
+enum world_road network_road(const struct address *address)
 {
 	for (size_t i = road_count; i > 0; i--)
 		if (on_road(&roads[i - 1], address))
@@ -121,32 +96,27 @@ void world_road(const char *text, uint16_t port, enum world_road state)
 
 /* --- handles */
 
-static int handle_new(struct end *end, struct listening *listening)
+int network_handle(struct end *end, struct listening *listening)
 {
 	handles = realloc(handles, (handle_count + 1) * sizeof *handles);
 	if (!handles)
 		panic("out of memory");
 	handles[handle_count] = (struct handle){ end, listening };
 	if (listening)
-		listening->handles++;
+		listening_hold(listening);
 	return FIRST_HANDLE + (int)handle_count++;
 }
 
-static struct handle *handle_at(int fd)
+struct handle *network_handle_at(int fd)
 {
 	size_t at = (size_t)(fd - FIRST_HANDLE);
 
 	return fd >= FIRST_HANDLE && at < handle_count ? &handles[at] : NULL;
 }
 
-int network_handle_of_end(struct end *end)
-{
-	return handle_new(end, NULL);
-}
-
 struct end *network_end_take(int fd)
 {
-	struct handle *handle = handle_at(fd);
+	struct handle *handle = network_handle_at(fd);
 	struct end *end = handle ? handle->end : NULL;
 
 	if (handle)
@@ -154,11 +124,9 @@ struct end *network_end_take(int fd)
 	return end;
 }
 
-static void listening_drop(struct listening *);
-
 void network_handle_close(int fd)
 {
-	struct handle *handle = handle_at(fd);
+	struct handle *handle = network_handle_at(fd);
 
 	if (!handle)
 		return;
@@ -171,7 +139,7 @@ void network_handle_close(int fd)
 
 /* --- connections and segments */
 
-static struct connection *connection_new(bool local)
+struct connection *network_connection(bool local)
 {
 	struct connection *c = fresh(sizeof *c);
 
@@ -281,7 +249,7 @@ static void segment_arrives(void *self)
 	struct connection *c = end->connection;
 	size_t size = s->size;
 
-	if (c->made_to_known && road_to(&c->made_to) == WORLD_ROAD_SILENT) {
+	if (c->made_to_known && network_road(&c->made_to) == WORLD_ROAD_SILENT) {
 		world_event(&s->arrival, 200, segment_arrives, s);
 		return;
 	}
@@ -346,195 +314,17 @@ void network_close(struct end *end)
 	free_if_over(c);
 }
 
-/* --- pairs, listening, connecting */
+/* --- pairs, cuts, the end */
 
 int stream_pair(int fds_out[2])
 {
-	struct connection *c = connection_new(true);
+	struct connection *c = network_connection(true);
 
 	for (unsigned side = 0; side < 2; side++) {
 		c->ends[side].local.family = ADDRESS_PATH;
-		fds_out[side] = handle_new(&c->ends[side], NULL);
+		fds_out[side] = network_handle(&c->ends[side], NULL);
 	}
 	return 0;
-}
-
-static bool is_any(const struct address *a)
-{
-	static const unsigned char zeros[16];
-
-	return a->family != ADDRESS_PATH && !memcmp(a->bytes, zeros, a->family == ADDRESS_IPV4 ? 4 : 16);
-}
-
-static bool hears(const struct listening *l, const struct address *to)
-{
-	if (address_equal(&l->address, to))
-		return true;
-	return is_any(&l->address) && l->address.port == to->port && to->family != ADDRESS_PATH &&
-	       (l->address.family == to->family || l->address.family == ADDRESS_IPV6);
-}
-
-static struct listening *listening_at(const struct address *to)
-{
-	for (struct listening *l = listenings; l; l = l->next)
-		if (hears(l, to))
-			return l;
-	return NULL;
-}
-
-int listener_bind(const struct address *address, int backlog)
-{
-	struct listening *l = fresh(sizeof *l);
-
-	l->address = *address;
-	while (address->family != ADDRESS_PATH && !address->port && (!l->address.port || listening_at(&l->address)))
-		l->address.port = next_port++;
-	for (struct listening *other = listenings; other; other = other->next)
-		if (address_equal(&other->address, &l->address)) {
-			free(l);
-			errno = EADDRINUSE;
-			return -1;
-		}
-	l->next = listenings;
-	listenings = l;
-	return handle_new(NULL, l);
-}
-
-int world_listener_copy(int fd)
-{
-	struct handle *handle = handle_at(fd);
-
-	return handle && handle->listening ? handle_new(NULL, handle->listening) : -1;
-}
-
-struct address listener_address(int fd)
-{
-	struct handle *handle = handle_at(fd);
-
-	return handle && handle->listening ? handle->listening->address : (struct address){ 0 };
-}
-
-static void listening_drop(struct listening *l)
-{
-	struct listening **at = &listenings;
-
-	if (--l->handles)
-		return;
-	while (l->waiting_count)
-		network_close(l->waiting[--l->waiting_count]);
-	while (*at != l)
-		at = &(*at)->next;
-	*at = l->next;
-	free(l);
-}
-
-static void accept_one(void *self)
-{
-	struct listener *listener = self;
-	struct listening *l = listener->from;
-	struct end *end;
-	struct address peer;
-
-	if (!l->waiting_count)
-		return;
-	end = l->waiting[0];
-	memmove(l->waiting, l->waiting + 1, --l->waiting_count * sizeof *l->waiting);
-	if (l->waiting_count)
-		timer_after(&listener->timer, 0);
-	peer = network_other(end)->local;
-	world_note("connection %llu accepted", (unsigned long long)end->connection->serial);
-	listener->accepted(listener->self, handle_new(end, NULL), &peer);
-}
-
-/* One of those that accept there, by the dice; NULL for none. */
-static struct listener *some_listener(const struct listening *l)
-{
-	struct listener *chosen = NULL;
-	uint64_t count = 0;
-
-	for (struct loop *loop = world_now()->loops; loop; loop = loop->next)
-		for (struct listener *at = loop->listeners; at; at = at->next)
-			if (at->from == l && !loop->dead && !world_dice(++count))
-				chosen = at;
-	return chosen;
-}
-
-static void wake_listener(const struct listening *l)
-{
-	struct listener *chosen = l->waiting_count ? some_listener(l) : NULL;
-
-	if (chosen && !timer_is_set(&chosen->timer))
-		timer_after(&chosen->timer, 0);
-}
-
-struct listener *listener_new(struct loop *loop, int fd, void (*accepted)(void *self, int fd, const struct address *peer), void *self)
-{
-	struct handle *handle = handle_at(fd);
-	struct listener *listener = fresh(sizeof *listener);
-
-	ASSERT(handle && handle->listening);
-	*listener = (struct listener){ .loop = loop, .from = handle->listening, .accepted = accepted, .self = self,
-				       .next = loop->listeners };
-	*handle = (struct handle){ NULL, NULL };
-	loop->listeners = listener;
-	timer_init(&listener->timer, loop, accept_one, listener);
-	wake_listener(listener->from);
-	return listener;
-}
-
-void listener_free(struct listener **listener_in)
-{
-	struct listener *listener = *listener_in, **at;
-	struct listening *from;
-
-	*listener_in = NULL;
-	if (!listener)
-		return;
-	from = listener->from;
-	timer_stop(&listener->timer);
-	for (at = &listener->loop->listeners; *at != listener;)
-		at = &(*at)->next;
-	*at = listener->next;
-	free(listener);
-	from->handles++;
-	wake_listener(from);
-	from->handles--;
-	listening_drop(from);
-}
-
-static struct address source_for(const struct address *to)
-{
-	struct address source = { .family = to->family };
-
-	if (to->family == ADDRESS_PATH)
-		return source;
-	if (to->family == ADDRESS_IPV4)
-		memcpy(source.bytes, "\x7f\0\0\1", 4);
-	else
-		source.bytes[15] = 1;
-	return source;
-}
-
-bool network_connect(const struct address *to, const struct address *source, struct end **from_out, bool *silent_out)
-{
-	struct listening *l = listening_at(to);
-	enum world_road road = road_to(to);
-	struct connection *c;
-
-	*silent_out = road == WORLD_ROAD_SILENT;
-	if (road != WORLD_ROAD_OPEN || !l || l->waiting_count == BACKLOG_MAX)
-		return false;
-	c = connection_new(to->family == ADDRESS_PATH);
-	c->made_to = *to;
-	c->made_to_known = true;
-	c->ends[0].local = source ? *source : source_for(to);
-	if (!c->ends[0].local.port && to->family != ADDRESS_PATH)
-		c->ends[0].local.port = next_port++;
-	c->ends[1].local = *to;
-	l->waiting[l->waiting_count++] = &c->ends[1];
-	wake_listener(l);
-	*from_out = &c->ends[0];
-	return true;
 }
 
 /* What is under way between the two is gone. */
@@ -591,17 +381,11 @@ void network_end(void)
 {
 	while (connections)
 		drop_everything(connections);
-	while (listenings) {
-		struct listening *l = listenings;
-
-		listenings = l->next;
-		free(l);
-	}
 	free(handles);
 	handles = NULL;
 	handle_count = road_count = 0;
+	listening_end();
 	last_serial = 0;
-	next_port = FIRST_PORT;
 	network = usual;
 	identity = (struct stream_credentials){ 0 };
 }

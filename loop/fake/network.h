@@ -56,11 +56,34 @@ struct connection {
 	struct connection *next;
 };
 
-/* Handles: what fake descriptors are numbers of. */
+struct listening;
+
+/* What a fake descriptor is the number of. */
+struct handle {
+	struct end *end;
+	struct listening *listening;
+};
+
+/* A new number for an end, or for one more reference to a listening socket; what it is of (NULL: none); the end taken away from it. */
+int network_handle(struct end *, struct listening *);
+struct handle *network_handle_at(int fd);
 struct end *network_end_take(int fd);
-int network_handle_of_end(struct end *);
 void network_handle_close(int fd);
 
+/* References to a listening socket. */
+void listening_hold(struct listening *);
+void listening_drop(struct listening *);
+
+/* At the end of a world. */
+void listening_end(void);
+
+/* A new connection, of which nothing is known yet. */
+struct connection *network_connection(bool local);
+
+/* How it goes to an address. */
+enum world_road network_road(const struct address *);
+
+/* The other side. */
 struct end *network_other(const struct end *);
 
 /* Sends; takes `bytes` (malloc'd, may be NULL) and `fds`. */
@@ -81,8 +104,11 @@ bool network_connect(const struct address *to, const struct address *source, str
 
 /* One way between two such addresses, by the dice. */
 int network_delay_ms(const struct address *, bool local);
+
+/* Pieces are no larger. */
 size_t network_piece_max(void);
 
+/* As world_peer_identity() said. */
 struct stream_credentials network_peer_identity(void);
 
 /* What a stream does when something arrived at its end, or room came. */

@@ -1,42 +1,17 @@
 #include "loop/stream.h"
 
 #include "base/panic.h"
-#include "loop/fake/network.h"
-#include "loop/fake/null_tls.h"
+#include "loop/fake/stream_inner.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { HANDSHAKE_MS = 30000, FINISH_MS = 10000 };
-
-enum tls_state { TLS_OFF, TLS_CLIENT_WAITS, TLS_SERVER_WAITS, TLS_SERVER_WELCOMED, TLS_ON };
-
-struct stream {
-	struct loop *loop;
-	struct end *end;
-	const struct stream_events *events;
-	void *self;
-	struct timer turn, deadline;
-	bool connecting, tell_opened, is_over, finishing, paused, offer, other_over, is_half_closed;
-	bool busy, gone; /* inside a callback; closed meanwhile */
-	enum tls_state tls_state;
-	struct tls *tls;
-	char host_name[256];
-	struct buf unread, unsent;
-	size_t asked_unsent;
-	int *fds;
-	size_t fd_count;
-	size_t *fd_places;
-	enum fault fault;
-	char why[160];
-	struct address peer;
-	struct stream *next;
-};
+enum { FINISH_MS = 10000 };
 
 static void turn(void *self);
 static void late(void *self);
 
-static void wake(struct stream *s)
+void stream_wake(struct stream *s)
 {
 	if (!timer_is_set(&s->turn))
 		timer_after(&s->turn, 0);
@@ -44,7 +19,7 @@ static void wake(struct stream *s)
 
 void stream_arrived(struct stream *s)
 {
-	wake(s);
+	stream_wake(s);
 }
 
 static struct stream *stream_new(struct loop *loop, const struct stream_events *events, void *self)
@@ -94,14 +69,14 @@ static void leave(struct stream *s)
 }
 
 /* Says it is over at the next turn; what was read before is offered first. */
-static void fail(struct stream *s, enum fault fault, const char *why)
+void stream_fail(struct stream *s, enum fault fault, const char *why)
 {
 	if (s->fault)
 		return;
 	s->fault = fault;
 	buf_clear(&s->unsent);
 	strncat(s->why, why, sizeof s->why - 1);
-	wake(s);
+	stream_wake(s);
 }
 
 /* The other side has said all it had to say; writing stays possible. */
@@ -109,7 +84,7 @@ static void half_close(struct stream *s)
 {
 	s->fault = FAULT_CLOSED;
 	s->is_half_closed = true;
-	wake(s);
+	stream_wake(s);
 }
 
 static void late(void *self)
@@ -119,9 +94,9 @@ static void late(void *self)
 	if (s->finishing)
 		leave(s);
 	else if (s->connecting)
-		fail(s, FAULT_TIMEOUT, "no answer to the connection attempt");
+		stream_fail(s, FAULT_TIMEOUT, "no answer to the connection attempt");
 	else
-		fail(s, FAULT_TIMEOUT, "the TLS handshake took too long");
+		stream_fail(s, FAULT_TIMEOUT, "the TLS handshake took too long");
 }
 
 /* Whether nothing more goes out: it failed, which the other side's closing its half is not. */
@@ -150,10 +125,10 @@ struct stream *stream_connect(struct loop *loop, const struct address *address, 
 		timer_after(&s->deadline, timeout_ms);
 		return s;
 	} else {
-		fail(s, FAULT_UNREACHABLE, "connection refused");
+		stream_fail(s, FAULT_UNREACHABLE, "connection refused");
 	}
 	if (there_and_back >= timeout_ms) {
-		fail(s, FAULT_TIMEOUT, "no answer to the connection attempt");
+		stream_fail(s, FAULT_TIMEOUT, "no answer to the connection attempt");
 		there_and_back = timeout_ms;
 	}
 	timer_after(&s->turn, there_and_back);
@@ -170,9 +145,9 @@ struct stream *stream_adopt_take(struct loop *loop, int fd, const struct stream_
 		s->end->stream = s;
 		s->peer = network_other(s->end)->local;
 		s->tell_opened = true;
-		wake(s);
+		stream_wake(s);
 	} else if (!loop->dead) {
-		fail(s, FAULT_UNREACHABLE, "no such descriptor");
+		stream_fail(s, FAULT_UNREACHABLE, "no such descriptor");
 	}
 	return s;
 }
@@ -182,7 +157,7 @@ void stream_set_events(struct stream *s, const struct stream_events *events, voi
 	s->events = events;
 	s->self = self;
 	s->offer = s->unread.size != 0;
-	wake(s);
+	stream_wake(s);
 }
 
 /* --- sending */
@@ -213,7 +188,7 @@ static void send_piece(struct stream *s, size_t size)
 }
 
 /* Hands what is queued to the network in pieces cut by the dice, as far as `room` goes. */
-static void send_up_to(struct stream *s, size_t room)
+void stream_send_up_to(struct stream *s, size_t room)
 {
 	size_t most = network_piece_max();
 
@@ -229,13 +204,13 @@ static void send_up_to(struct stream *s, size_t room)
 
 static bool may_send(const struct stream *s)
 {
-	return s->end && !s->connecting && !is_broken(s) && (s->tls_state == TLS_OFF || s->tls_state == TLS_ON);
+	return s->end && !s->connecting && !is_broken(s) && !stream_is_shaking(s);
 }
 
 static void flush(struct stream *s)
 {
 	if (may_send(s))
-		send_up_to(s, network_room(s->end));
+		stream_send_up_to(s, network_room(s->end));
 	if (s->finishing && may_send(s) && !s->unsent.size && !s->end->ended_sent) {
 		s->end->ended_sent = true;
 		network_send_take(s->end, SEGMENT_END, NULL, 0, NULL, 0);
@@ -247,8 +222,8 @@ void stream_write(struct stream *s, struct span bytes)
 	if (is_broken(s))
 		return;
 	if (!buf_put(&s->unsent, bytes))
-		fail(s, FAULT_NO_MEMORY, "too much waits to be sent");
-	wake(s);
+		stream_fail(s, FAULT_NO_MEMORY, "too much waits to be sent");
+	stream_wake(s);
 }
 
 void stream_send_fd_take(struct stream *s, int fd)
@@ -299,104 +274,6 @@ bool stream_is_heard(const struct stream *s)
 	return s->end && !s->unsent.size && !s->end->unheard;
 }
 
-/* --- the null TLS: three segments stand for the handshake */
-
-static void send_text(struct stream *s, enum segment_kind kind, struct span text)
-{
-	char *copy = malloc(text.size + 1);
-
-	if (!copy)
-		panic("out of memory");
-	memcpy(copy, text.at, text.size);
-	network_send_take(s->end, kind, copy, text.size, NULL, 0);
-}
-
-static void start_tls(struct stream *s, struct tls *tls, enum tls_state state)
-{
-	if (s->fault || s->is_over || !s->end || s->loop->dead)
-		return;
-	ASSERT(s->tls_state == TLS_OFF);
-	send_up_to(s, SIZE_MAX);
-	s->tls = tls_hold(tls);
-	s->tls_state = state;
-	if (s->unread.size)
-		fail(s, FAULT_TLS_FAILED, "text where TLS was expected");
-	buf_clear(&s->unread);
-	timer_after(&s->deadline, HANDSHAKE_MS);
-	wake(s);
-}
-
-void stream_start_tls_server(struct stream *s, struct tls *tls)
-{
-	start_tls(s, tls, TLS_SERVER_WAITS);
-}
-
-void stream_start_tls_client(struct stream *s, struct tls *tls, struct span host_name)
-{
-	start_tls(s, tls, TLS_CLIENT_WAITS);
-	if (s->tls_state != TLS_CLIENT_WAITS || s->fault)
-		return;
-	if (host_name.size >= sizeof s->host_name)
-		host_name.size = sizeof s->host_name - 1;
-	memcpy(s->host_name, host_name.at, host_name.size);
-	send_text(s, SEGMENT_HELLO, host_name);
-}
-
-static void established(struct stream *s)
-{
-	s->tls_state = TLS_ON;
-	s->tell_opened = true;
-	timer_stop(&s->deadline);
-	wake(s);
-}
-
-static void welcomed(struct stream *s, struct span certificate)
-{
-	const char *why = null_tls_verify(s->tls, certificate, span_of(s->host_name));
-
-	if (!why) {
-		send_text(s, SEGMENT_FINISHED, SPAN(""));
-		established(s);
-		return;
-	}
-	send_text(s, SEGMENT_ALERT, span_of(why));
-	fail(s, FAULT_TLS_UNTRUSTED, why);
-}
-
-/* The first arrived segment while a handshake is due. */
-static void shake_hands(struct stream *s)
-{
-	struct segment *first = s->end->arrived;
-	enum segment_kind kind = first->kind;
-
-	if (s->tls_state == TLS_SERVER_WAITS && kind == SEGMENT_HELLO) {
-		s->tls_state = TLS_SERVER_WELCOMED;
-		send_text(s, SEGMENT_WELCOME, null_tls_certificate(s->tls));
-	} else if (s->tls_state == TLS_SERVER_WELCOMED && kind == SEGMENT_FINISHED) {
-		established(s);
-	} else if (s->tls_state == TLS_CLIENT_WAITS && kind == SEGMENT_WELCOME) {
-		welcomed(s, (struct span){ first->bytes, first->size });
-	} else if (kind == SEGMENT_ALERT) {
-		fail(s, FAULT_TLS_FAILED, "the client does not believe the certificate");
-	} else if (kind == SEGMENT_BYTES) {
-		network_take(s->end, first->size - first->taken);
-		fail(s, FAULT_TLS_FAILED, "text where TLS was expected");
-	} else {
-		fail(s, FAULT_TLS_FAILED, "the connection was closed during the TLS handshake");
-	}
-	network_drop_first(s->end);
-}
-
-struct span stream_tls_version(const struct stream *s)
-{
-	return s->tls_state == TLS_ON ? SPAN("TLSv1.3") : SPAN("");
-}
-
-struct span stream_tls_cipher(const struct stream *s)
-{
-	return s->tls_state == TLS_ON ? SPAN("TLS_AES_256_GCM_SHA384") : SPAN("");
-}
-
 /* --- receiving */
 
 /* A TLS hello where none was expected looks as it does on a wire. */
@@ -427,8 +304,8 @@ static void receive(struct stream *s)
 	while (s->end && s->end->arrived && !s->fault && !s->tell_opened) {
 		enum segment_kind kind = s->end->arrived->kind;
 
-		if (s->tls_state != TLS_OFF && s->tls_state != TLS_ON) {
-			shake_hands(s);
+		if (stream_is_shaking(s)) {
+			stream_shake(s);
 			continue;
 		}
 		if (s->paused && !(kind == SEGMENT_RESET && s->unsent.size))
@@ -444,7 +321,7 @@ static void receive(struct stream *s)
 		if (kind == SEGMENT_END)
 			half_close(s);
 		else if (kind == SEGMENT_RESET)
-			fail(s, FAULT_CLOSED, "Connection reset by peer");
+			stream_fail(s, FAULT_CLOSED, "Connection reset by peer");
 		else
 			offer_hello(s);
 	}
@@ -504,7 +381,7 @@ static void finish_turn(struct stream *s)
 			network_take(s->end, first->size - first->taken);
 		s->other_over = s->other_over || first->kind == SEGMENT_END || first->kind == SEGMENT_RESET;
 		if (first->kind == SEGMENT_RESET)
-			fail(s, FAULT_CLOSED, "");
+			stream_fail(s, FAULT_CLOSED, "");
 		network_drop_first(s->end);
 	}
 	flush(s);
@@ -527,7 +404,7 @@ static void turn(void *self)
 	if (!wants_call(s))
 		return;
 	if (call_back(s) && !s->is_over)
-		wake(s);
+		stream_wake(s);
 }
 
 void stream_pause(struct stream *s)
@@ -539,7 +416,7 @@ void stream_resume(struct stream *s)
 {
 	s->paused = false;
 	s->offer = s->offer || s->unread.size;
-	wake(s);
+	stream_wake(s);
 }
 
 /* --- closing */
@@ -560,13 +437,13 @@ void stream_finish(struct stream **stream)
 	*stream = NULL;
 	if (!s)
 		return;
-	if (!s->end || is_broken(s) || s->connecting || (s->tls_state != TLS_OFF && s->tls_state != TLS_ON)) {
+	if (!s->end || is_broken(s) || s->connecting || stream_is_shaking(s)) {
 		leave(s);
 		return;
 	}
 	s->finishing = true;
 	timer_after(&s->deadline, FINISH_MS);
-	wake(s);
+	stream_wake(s);
 }
 
 /* Its kernel closes what a dead process had open; a freed loop takes along what was finishing. */

@@ -138,4 +138,5 @@ static void a_directory_below_is_another(void **state)
 	assert_int_equal(disk_open(&disk, DISK_CONTRACT_PATH "/nowhere", false), FAULT_NOT_FOUND);
 }
 
+/* Defines main(). */
 TESTS(bytes_are_kept, zeros_are_given, names_are_listed_renamed_and_removed, a_lock_is_for_one, a_directory_below_is_another)

@@ -370,6 +370,7 @@ static void another_owner_gets_what_came(void **state)
 	room_leave(&r);
 }
 
+/* Defines main(). */
 TESTS(bytes_arrive_whole_and_in_order, what_is_not_taken_is_offered_again, a_pause_holds_the_sender_back,
       too_much_unsent_ends_the_stream, finish_sends_all_and_then_ends, closing_drops_what_is_unsent,
       nobody_there_is_said, descriptors_come_along_in_order, another_owner_gets_what_came)
