@@ -10,7 +10,7 @@ enum { ACTIONS = DSN_EXPANDED + 1 };
 /* Everything a report says by itself, once in each language. */
 static const struct words {
 	const char *subject[ACTIONS], *heading[ACTIONS];
-	const char *greeting, *reason, *said, *remedy, *until, *more, *about, *known_as;
+	const char *greeting, *reason, *said, *provider, *remedy, *until, *more, *about, *known_as;
 } words[LANGUAGE_COUNT] = {
 	[LANGUAGE_EN] = {
 		.subject = { "Mail not delivered", "Mail delayed, still being tried", "Mail delivered", "Mail handed on",
@@ -21,10 +21,11 @@ static const struct words {
 			     "Your message was handed to a system that does not confirm deliveries, for:",
 			     "Your message was passed on to the members of:" },
 		.greeting = "This is a report of Postern, the mail gateway at %.*s.",
-		.reason = "Reason",
-		.said = "said",
-		.remedy = "What to do",
-		.until = "It is tried until",
+		.reason = "Reason:",
+		.said = "%.*s said:",
+		.provider = "The provider",
+		.remedy = "What to do:",
+		.until = "Tried until:",
 		.more = "and %zu more, all named in the second part of this report.",
 		.about = "The message was",
 		.known_as = "known here as",
@@ -38,10 +39,11 @@ static const struct words {
 			     "Votre message a été transmis à un système qui ne confirme pas la remise, pour :",
 			     "Votre message a été transmis aux membres de :" },
 		.greeting = "Ceci est un rapport de Postern, la passerelle de courrier %.*s.",
-		.reason = "Motif",
-		.said = "a répondu",
-		.remedy = "Que faire",
-		.until = "Tentatives jusqu'au",
+		.reason = "Motif :",
+		.said = "%.*s a répondu :",
+		.provider = "Le fournisseur",
+		.remedy = "Que faire :",
+		.until = "Tentatives jusqu'au :",
 		.more = "et %zu autres, tous nommés dans la deuxième partie de ce rapport.",
 		.about = "Il s'agit du message",
 		.known_as = "connu ici sous",
@@ -69,24 +71,26 @@ struct quoted {
 	size_t column;
 };
 
+/* A blank is quoted where a line ends in it: mail systems take those away. */
 static void end_line(struct quoted *q)
 {
+	if (q->column && q->out->size && q->out->at[q->out->size - 1] == ' ') {
+		q->out->size--;
+		buf_put(q->out, SPAN("=20"));
+	}
 	buf_put(q->out, SPAN("\r\n"));
 	q->column = 0;
 }
 
-/* A blank is quoted too where a line would end in it: mail systems take those away. */
-static void say_byte(struct quoted *q, unsigned char c, bool last)
+static void say_byte(struct quoted *q, unsigned char c)
 {
-	bool plain = c >= '!' && c <= '~' && c != '=';
+	bool plain;
 
 	if (q->column > 72) {
 		buf_put(q->out, SPAN("="));
 		end_line(q);
 	}
-	plain = plain || (c == ' ' && !last);
-	if (c == '.' && !q->column)
-		plain = false;
+	plain = c >= ' ' && c <= '~' && c != '=' && (c != '.' || q->column);
 	if (plain)
 		buf_put_byte(q->out, (char)c);
 	else
@@ -109,7 +113,7 @@ static void say(struct quoted *q, struct span text)
 		buf_over(&b, memory, sizeof memory);
 		text_plain(&b, piece);
 		for (size_t i = 0; i < b.size; i++)
-			say_byte(q, (unsigned char)b.at[i], i + 1 == b.size && piece.size == text.size);
+			say_byte(q, (unsigned char)b.at[i]);
 		text = span_slice(text, piece.size, text.size);
 	}
 }
@@ -127,46 +131,41 @@ static void say_format(struct quoted *q, const char *format, ...)
 	say(q, span_of(text));
 }
 
-static void say_date(struct quoted *q, int64_t wall_ms)
+/* One indented line. */
+static void say_line(struct quoted *q, const char *label, const char *text)
 {
-	char memory[64];
-	struct buf b;
-
-	buf_over(&b, memory, sizeof memory);
-	text_mail_date(&b, wall_ms);
-	say(q, buf_span(&b));
+	say_format(q, "    %s ", label);
+	say(q, span_of(text));
+	end_line(q);
 }
 
-/* "    Reason: " and the like. */
-static void say_label(struct quoted *q, const char *label)
+static void say_reply(struct quoted *q, const struct dsn_recipient *r, const struct words *w)
 {
-	say_format(q, "    %s:", label);
-	say_byte(q, ' ', false);
+	struct span who = r->remote.size ? r->remote : span_of(w->provider);
+
+	say(q, SPAN("    "));
+	say_format(q, w->said, SPAN_ARGS(who));
+	say_format(q, " %d%s%s %s", r->outcome->code, *r->outcome->enhanced ? " " : "", r->outcome->enhanced, r->outcome->text);
+	end_line(q);
 }
 
 static void say_cause(struct quoted *q, const struct dsn_recipient *r, enum language language)
 {
 	const struct fault_row *row = fault_row(r->outcome->fault);
 	const struct words *w = &words[language];
+	char memory[64];
+	struct buf date;
 
-	say_label(q, w->reason);
-	say(q, span_of(row->says[language]));
-	end_line(q);
-	if (r->outcome->code) {
-		say_format(q, "    %.*s%s%s:", SPAN_ARGS(r->remote), r->remote.size ? " " : "", w->said);
-		say_format(q, " %d%s%s %s", r->outcome->code, *r->outcome->enhanced ? " " : "", r->outcome->enhanced,
-			   r->outcome->text);
-		end_line(q);
-	}
-	if (*row->remedy[language]) {
-		say_label(q, w->remedy);
-		say(q, span_of(row->remedy[language]));
-		end_line(q);
-	}
+	say_line(q, w->reason, row->says[language]);
+	if (r->outcome->code)
+		say_reply(q, r, w);
+	if (*row->remedy[language])
+		say_line(q, w->remedy, row->remedy[language]);
 	if (r->action == DSN_DELAYED && r->until_ms) {
-		say_label(q, w->until);
-		say_date(q, r->until_ms);
-		end_line(q);
+		buf_over(&date, memory, sizeof memory - 1);
+		text_mail_date(&date, r->until_ms);
+		memory[date.size] = 0;
+		say_line(q, w->until, memory);
 	}
 }
 
