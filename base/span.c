@@ -14,7 +14,7 @@ struct span span_slice(struct span s, size_t from, size_t size)
 		from = s.size;
 	if (size > s.size - from)
 		size = s.size - from;
-	return (struct span){ s.at + from, size };
+	return (struct span){ from ? s.at + from : s.at, size }; /* NULL + 0 is undefined */
 }
 
 bool span_equal(struct span a, struct span b)

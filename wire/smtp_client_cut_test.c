@@ -1,6 +1,6 @@
 /* The property that every core keeps, the transcript does not depend on how the bytes were cut; and that nothing
  * smuggled leaves us, whatever the message. */
-#include "wire/smtp_client_chat.h"
+#include "tests/smtp_client_chat.h"
 
 #define HELLO_CLEAR "250-up.example Hello [192.0.2.1]\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-STARTTLS\r\n250 DSN\r\n"
 #define HELLO \

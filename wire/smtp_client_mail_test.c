@@ -1,5 +1,5 @@
 /* Messages over the SMTP client: envelopes, bodies, verdicts, and connections lost at every moment. */
-#include "wire/smtp_client_chat.h"
+#include "tests/smtp_client_chat.h"
 
 #define ALL "250-up\r\n250-SIZE 1000000\r\n250-PIPELINING\r\n250-DSN\r\n250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n"
 #define PIPELINING "250-up\r\n250-PIPELINING\r\n250 8BITMIME\r\n"

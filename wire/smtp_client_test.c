@@ -1,5 +1,5 @@
 /* The session of the SMTP client up to READY: TLS, sign-in, refusals, against what the providers were seen to say. */
-#include "wire/smtp_client_chat.h"
+#include "tests/smtp_client_chat.h"
 
 #define M365_GREETING \
 	"220 BY1PR10CA0041.outlook.office365.com Microsoft ESMTP MAIL Service ready at Mon, 1 Jun 2015 12:00:00 +0000 " \

@@ -1,4 +1,4 @@
-/* wire/smtp_client_chat.h - for tests: the SMTP client against a scripted server, its bytes cut at will.
+/* tests/smtp_client_chat.h - for tests: the SMTP client against a scripted server, its bytes cut at will.
  *
  * Why       Every case of the client is a conversation; the cases should hold the conversation and nothing else.
  * Promise   The log says what the client said and asked for, line by line, and does not depend on `cut` unless the
