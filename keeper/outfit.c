@@ -101,6 +101,8 @@ static bool open_files(struct opening *o)
 	    (c->extra_ca_file.size && !open_file(o, "ca", SPAN("extra"), c->extra_ca_file, out, false)) ||
 	    !open_file(o, "resolv_conf", SPAN(""), c->resolv_conf, out, true) ||
 	    !open_file(o, "hosts", SPAN(""), SPAN("/etc/hosts"), out, true) ||
+	    !open_file(o, "passwd", SPAN(""), SPAN("/etc/passwd"), ROLE_DESK, true) ||
+	    !open_file(o, "group", SPAN(""), SPAN("/etc/group"), ROLE_DESK, true) ||
 	    !open_file(o, "key_encryption_key", SPAN(""), key_path(c), ROLE_VAULT, false))
 		return false;
 	for (size_t i = 0; i < c->listener_count; i++)

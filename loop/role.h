@@ -10,7 +10,7 @@
 #include "loop/link.h"
 
 /* A file that the keeper read: purpose "certificate", "key", "rsa_certificate", "rsa_key" (name: the listener's), "ca", "resolv_conf", "hosts",
- * "key_encryption_key". */
+ * "passwd" and "group" (who may use the control socket), "key_encryption_key". */
 struct role_file {
 	struct span purpose, name, bytes;
 };

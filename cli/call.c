@@ -1,0 +1,88 @@
+#include "cli/call.h"
+
+#include "base/buf.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ANSWER_BYTES_MAX = 16 * 1024 * 1024, PATIENCE_SECONDS = 60 };
+
+static size_t take_answer(char *bytes, size_t one, size_t count, void *self)
+{
+	return buf_put(self, (struct span){ bytes, one * count }) ? one * count : 0;
+}
+
+/* Where the boot file of the data directory puts the socket is the default; POSTERN_CONTROL names another. */
+static void socket_path(const char *data, char path_out[512])
+{
+	const char *given = getenv("POSTERN_CONTROL");
+
+	if (given && *given)
+		snprintf(path_out, 512, "%s", given);
+	else
+		snprintf(path_out, 512, "%s/control.sock", data);
+}
+
+int call_daemon(const char *data, const char *method, struct span path, const json_t *body, long *status_out, json_t **json_out)
+{
+	char socket[512], url[2048], *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct curl_slist *headers = NULL;
+	CURL *curl = curl_easy_init();
+	struct buf answer;
+	CURLcode result;
+
+	*json_out = NULL;
+	buf_init(&answer, ANSWER_BYTES_MAX);
+	socket_path(data, socket);
+	snprintf(url, sizeof url, "http://localhost%.*s", SPAN_ARGS(path));
+	headers = curl_slist_append(headers, "Content-Type: application/json");
+	headers = curl_slist_append(headers, cli_language() == LANGUAGE_FR ? "Accept-Language: fr" : "Accept-Language: en");
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)PATIENCE_SECONDS);
+	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+	if (text)
+		curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, text);
+	result = curl_easy_perform(curl);
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status_out);
+	curl_easy_cleanup(curl);
+	curl_slist_free_all(headers);
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+	if (result == CURLE_OK)
+		*json_out = json_loadb(answer.at ? answer.at : "", answer.size, 0, NULL);
+	buf_wipe(&answer);
+	if (result == CURLE_OK && *json_out)
+		return CLI_DONE;
+	fprintf(stderr, "postern: ");
+	fprintf(stderr, cli_word(CLI_WORD_NOT_RUNNING), socket, curl_easy_strerror(result));
+	fputc('\n', stderr);
+	return CLI_AWAY;
+}
+
+static const char *text_of(const json_t *answer, const char *name)
+{
+	const char *text = json_string_value(json_object_get(answer, name));
+
+	return text ? text : "";
+}
+
+int call_failed(const json_t *answer)
+{
+	const char *why = text_of(answer, "why"), *remedy = text_of(answer, "remedy");
+
+	fprintf(stderr, "postern: %s", text_of(answer, "says"));
+	if (*why)
+		fprintf(stderr, ": %s", why);
+	fputc('\n', stderr);
+	if (*remedy)
+		fprintf(stderr, "  %s\n", remedy);
+	return CLI_FAILED;
+}
