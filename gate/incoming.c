@@ -7,7 +7,7 @@
 
 /* --- the message */
 
-static void message_free(struct session *s)
+void incoming_forget(struct session *s)
 {
 	buf_free(&s->in.envelope_id);
 	buf_free(&s->in.recipients);
@@ -22,7 +22,7 @@ void incoming_drop(struct session *s)
 	if (s->in.is_begun && s->gate->post)
 		link_send(s->gate->post, &MESSAGE_OF(mail_drop, .session = s->id, .serial = s->in.serial));
 	metric_add(METRIC_GATE_MESSAGES, "dropped", 1);
-	message_free(s);
+	incoming_forget(s);
 }
 
 static void message_begin(struct session *s)
@@ -88,7 +88,7 @@ static void verdict(struct session *s, enum fault f, int code, struct span enhan
 	      TRAIL_TEXT("mailbox", s->in.route.mailbox->address), TRAIL_TEXT("sender", s->in.sender_said),
 	      TRAIL_NUMBER("recipients", s->in.recipient_count), TRAIL_NUMBER("size_bytes", s->in.bytes), TRAIL_TEXT("outcome", span_of(outcome)),
 	      TRAIL_NUMBER("code", code ? code : fault_row(f)->smtp), TRAIL_TEXT("fault", span_of(fault_row(f)->name)));
-	message_free(s);
+	incoming_forget(s);
 	s->waits_post = false;
 	smtp_server_answer(&s->core, &(struct smtp_server_answer){ .fault = f, .code = code, .enhanced = enhanced, .text = text });
 }
@@ -136,7 +136,7 @@ void session_settled(struct session *s, const struct message_settled *m)
 	if (!s->in.is_open || m->serial != s->in.serial)
 		return;
 	if (!s->in.is_ended) { /* post gave up before the end: no room, a failed disk, a grant that does not hold */
-		message_free(s);
+		incoming_forget(s);
 		smtp_server_spoil(&s->core, f);
 		session_pump(s);
 		return;
@@ -238,7 +238,7 @@ void session_post_ended(struct session *s)
 		s->heard_id[0] = 0;
 		verdict(s, FAULT_POST_AWAY, 0, SPAN(""), SPAN(""), "failed");
 	} else if (s->in.is_begun) {
-		message_free(s);
+		incoming_forget(s);
 		smtp_server_spoil(&s->core, FAULT_POST_AWAY);
 	} else {
 		return;

@@ -49,17 +49,17 @@ static enum fault judge_senders(struct letter *l, bool *rewrite_out, struct span
 {
 	const struct letter_settings *s = &l->settings;
 	struct header_walk walk = { 0 };
-	struct header_mailbox mailbox;
-	enum header_found found;
+	struct mailbox mailbox;
+	enum mailbox_found found;
 	enum fault f = FAULT_OK;
 	bool may_rewrite = s->grant->sender_rule != GRANT_SENDER_REFUSE;
 
 	*rewrite_out = false;
 	*from_out = s->route->mailbox->address;
-	while (f == FAULT_OK && (found = header_next_sender(&l->header, &walk, &mailbox)) != HEADER_END) {
+	while (f == FAULT_OK && (found = header_next_sender(&l->header, &walk, &mailbox)) != MAILBOX_END) {
 		struct span becomes;
 
-		if (found == HEADER_BROKEN) {
+		if (found == MAILBOX_BROKEN) {
 			f = may_rewrite ? FAULT_OK : FAULT_SENDER_NOT_GRANTED;
 			*rewrite_out = true;
 			continue;

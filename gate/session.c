@@ -2,7 +2,6 @@
 
 #include "base/metric.h"
 #include "base/panic.h"
-#include "wire/proxy_line.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,8 +222,8 @@ void session_pump(struct session *s)
 		goes_on = carry_out(s, &w);
 	if (!goes_on) {
 		/* Not from inside a callback of the stream's: the session goes at the next turn. */
-		timer_init(&s->deadline, s->gate->loop, on_close_timer, s);
-		timer_after(&s->deadline, 0);
+		timer_stop(&s->deadline);
+		timer_after(&s->closing, 0);
 		stream_pause(s->stream);
 		return;
 	}
@@ -253,16 +252,15 @@ static bool is_waiting(const struct session *s)
 
 static size_t take_proxy_header(struct session *s, struct span bytes)
 {
-	struct proxy_line line;
-	size_t taken;
-	enum fault f = proxy_line_take(&line, bytes, &taken);
+	size_t taken = proxy_line_feed(&s->proxy, bytes);
 
-	if (f == FAULT_OK && !taken)
-		return 0;
+	if (s->proxy.state == PROXY_LINE_MORE)
+		return taken;
 	s->is_proxied = false;
-	if (f != FAULT_OK)
+	if (s->proxy.state == PROXY_LINE_BROKEN ||
+	    (!s->proxy.is_local && !address_parse(&s->peer, span_of(s->proxy.address), (uint16_t)s->proxy.port)))
 		s->deny = FAULT_PROXY_MISSING;
-	else if (line.has_source && address_parse(&s->peer, line.source, line.source_port))
+	else if (!s->proxy.is_local)
 		stream_set_peer(s->stream, &s->peer);
 	if (s->door->implicit && s->deny == FAULT_OK)
 		start_tls(s);
@@ -353,12 +351,14 @@ void session_new(struct gate *g, struct door *d, int fd, const struct address *p
 	s->gate = g;
 	s->door = door_hold(d);
 	s->peer = s->counted = *peer;
+	s->counted.port = 0; /* sessions are counted by host */
 	buf_init(&s->sealed, MESSAGE_BYTES_MAX / 2);
 	buf_init(&s->in.recipients, RECIPIENTS_BYTES);
 	buf_init(&s->in.envelope_id, 512);
 	timer_init(&s->deadline, g->loop, on_deadline, s);
 	timer_init(&s->heard, g->loop, incoming_heard_timer, s);
-	s->id = gate_session_add(g, s, peer, &s->deny);
+	timer_init(&s->closing, g->loop, on_close_timer, s);
+	s->id = gate_session_add(g, s, &s->counted, &s->deny);
 	if (!s->id) {
 		close(fd);
 		door_drop(&s->door);
@@ -368,6 +368,7 @@ void session_new(struct gate *g, struct door *d, int fd, const struct address *p
 	snprintf(about, sizeof about, "%016llx", (unsigned long long)s->id);
 	trail_init(&s->trail, "gate", span_of(about));
 	s->is_proxied = is_balancer(d, peer);
+	proxy_line_init(&s->proxy);
 	timer_after(&s->deadline, PROXY_WAIT_MS);
 	s->stream = stream_adopt_take(g->loop, fd, &stream_events, s);
 }
@@ -386,7 +387,8 @@ void session_free(struct session *s)
 {
 	timer_stop(&s->deadline);
 	timer_stop(&s->heard);
-	message_free(s);
+	timer_stop(&s->closing);
+	incoming_forget(s);
 	forget_grant(s);
 	if (s->has_core)
 		smtp_server_fini(&s->core);

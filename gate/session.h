@@ -11,6 +11,7 @@
 #include "gate/inner.h"
 #include "gate/letter.h"
 #include "identity/grant.h"
+#include "wire/proxy_line.h"
 #include "wire/smtp_server.h"
 
 enum {
@@ -44,7 +45,7 @@ struct session {
 	struct trail trail;
 	uint64_t id;
 	struct address peer, counted;
-	struct timer deadline, heard;
+	struct timer deadline, heard, closing;
 	int64_t heard_wait_ms;
 	char heard_id[64];               /* the reply that is not known to be heard */
 	enum fault deny;
@@ -59,6 +60,7 @@ struct session {
 	struct grant grant;
 	bool is_granted;
 	struct incoming in;
+	struct proxy_line proxy;
 	struct smtp_server core;
 };
 
@@ -81,6 +83,9 @@ void incoming_end(struct session *);
 
 /* Forgets the message that was begun, and tells post. */
 void incoming_drop(struct session *);
+
+/* Forgets it without a word. */
+void incoming_forget(struct session *);
 
 /* Whether post has as much of it as it may hold for now. */
 bool incoming_is_full(const struct session *);
