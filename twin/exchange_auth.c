@@ -1,0 +1,134 @@
+#include "base/text.h"
+#include "twin/exchange_parts.h"
+#include "twin/exchange_reply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void exchange_keep_reason(struct exchange_session *s, const char *text)
+{
+	struct span reason = exchange_reply_reason(span_of(text));
+
+	snprintf(s->reason, sizeof s->reason, "%.*s", SPAN_ARGS(reason));
+}
+
+static void refuse(struct exchange_session *s, enum twin_reply reply)
+{
+	exchange_hold(s, s->world->tenant->values[TWIN_SWITCH_sign_in_delay_ms]);
+	exchange_keep_reason(s, twin_reply_text(reply));
+	exchange_say(s, reply);
+	s->errors++;
+}
+
+static void succeed(struct exchange_session *s, struct twin_user *user, bool by_password)
+{
+	s->user = user;
+	s->by_password = by_password;
+	s->reason[0] = 0;
+	exchange_say(s, TWIN_REPLY_AUTH_ACCEPTED);
+}
+
+static void judge_password(struct exchange_session *s, struct span password)
+{
+	struct twin_user *user;
+	enum twin_reply reply;
+
+	if (exchange_stage(s, TWIN_STAGE_AUTH))
+		return;
+	reply = exchange_judge_password(s->world->tenant, span_of(s->login), password, &user);
+	if (reply == TWIN_REPLY_AUTH_ACCEPTED)
+		succeed(s, user, true);
+	else
+		refuse(s, reply);
+}
+
+static void judge_token(struct exchange_session *s, struct span text)
+{
+	struct twin_user *user = NULL;
+	struct span name = { 0 }, token = { 0 };
+	enum twin_reply reply = TWIN_REPLY_AUTH_FAILED;
+	bool whole = exchange_read_xoauth2(text, &name, &token);
+
+	if (name.size && name.size < sizeof s->login)
+		snprintf(s->login, sizeof s->login, "%.*s", SPAN_ARGS(name));
+	if (exchange_stage(s, TWIN_STAGE_AUTH))
+		return;
+	if (whole)
+		reply = exchange_judge_token(s->world->tenant, s->world->keys, name, token, s->wall_ms, &user);
+	if (reply == TWIN_REPLY_AUTH_ACCEPTED) {
+		succeed(s, user, false);
+	} else if (s->world->tenant->values[TWIN_SWITCH_personality] == TWIN_GOOGLE) {
+		s->mode = EXCHANGE_AUTH_END;
+		exchange_say(s, TWIN_REPLY_GOOGLE_CHALLENGE);
+	} else {
+		refuse(s, reply);
+	}
+}
+
+static void take_response(struct exchange_session *s, struct span text)
+{
+	switch (s->mode) {
+	case EXCHANGE_AUTH_USER:
+		snprintf(s->login, sizeof s->login, "%.*s", SPAN_ARGS(text));
+		s->mode = EXCHANGE_AUTH_PASSWORD;
+		exchange_say(s, TWIN_REPLY_AUTH_PASSWORD);
+		break;
+	case EXCHANGE_AUTH_PASSWORD:
+		s->mode = EXCHANGE_COMMANDS;
+		judge_password(s, text);
+		break;
+	default:
+		s->mode = EXCHANGE_COMMANDS;
+		judge_token(s, text);
+		break;
+	}
+}
+
+void exchange_auth_line(struct exchange_session *s, struct span line)
+{
+	struct buf text;
+
+	/* Google's challenge is answered by an empty line, and by nothing else. */
+	if (s->mode == EXCHANGE_AUTH_END) {
+		s->mode = EXCHANGE_COMMANDS;
+		if (line.size)
+			exchange_error(s, TWIN_REPLY_AUTH_MALFORMED);
+		else
+			refuse(s, TWIN_REPLY_GOOGLE_BAD_CREDENTIALS);
+		return;
+	}
+	buf_init(&text, EXCHANGE_LINE_BYTES);
+	if (span_equal(line, SPAN("*"))) {
+		s->mode = EXCHANGE_COMMANDS;
+		exchange_error(s, TWIN_REPLY_AUTH_CANCELLED);
+	} else if (!text_from_base64(&text, line) || (s->mode == EXCHANGE_AUTH_USER && text.size >= sizeof s->login)) {
+		s->mode = EXCHANGE_COMMANDS;
+		exchange_error(s, TWIN_REPLY_AUTH_MALFORMED);
+	} else {
+		take_response(s, buf_span(&text));
+	}
+	buf_wipe(&text);
+}
+
+void exchange_auth(struct exchange_session *s, struct span arguments)
+{
+	struct span mechanism = { 0 }, initial = { 0 };
+	bool login;
+
+	span_cut(&arguments, ' ', &mechanism);
+	span_cut(&arguments, ' ', &initial);
+	login = span_equal_fold(mechanism, SPAN("LOGIN"));
+	if (!s->hello) {
+		exchange_error(s, TWIN_REPLY_HELLO_FIRST);
+	} else if (s->user || s->has_sender) {
+		exchange_error(s, TWIN_REPLY_OUT_OF_ORDER);
+	} else if (!s->tls || (!login && !span_equal_fold(mechanism, SPAN("XOAUTH2")))) {
+		exchange_error(s, TWIN_REPLY_AUTH_UNKNOWN);
+	} else {
+		s->mode = login ? EXCHANGE_AUTH_USER : EXCHANGE_AUTH_TOKEN;
+		if (initial.size)
+			exchange_auth_line(s, span_equal(initial, SPAN("=")) ? SPAN("") : initial);
+		else
+			exchange_say(s, login ? TWIN_REPLY_AUTH_USER : TWIN_REPLY_AUTH_TOKEN);
+	}
+}

@@ -1,0 +1,159 @@
+#include "twin/twin_shelf.h"
+
+#include "base/panic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct twin_shelf {
+	struct twin_mail *mails[TWIN_SHELF_MAILS]; /* by number modulo */
+	uint64_t first, last;
+	size_t bytes;
+	uint64_t unwritten;
+	struct disk *directory;
+};
+
+struct twin_shelf *twin_shelf_new(struct disk *directory)
+{
+	struct twin_shelf *s = calloc(1, sizeof *s);
+
+	ASSERT(s);
+	s->directory = directory;
+	s->first = 1;
+	return s;
+}
+
+static void drop_first(struct twin_shelf *s)
+{
+	struct twin_mail **place = &s->mails[s->first % TWIN_SHELF_MAILS];
+
+	s->bytes -= (*place)->bytes.size;
+	free(*place);
+	*place = NULL;
+	s->first++;
+}
+
+void twin_shelf_clear(struct twin_shelf *s)
+{
+	while (s->first <= s->last)
+		drop_first(s);
+}
+
+void twin_shelf_free(struct twin_shelf **shelf)
+{
+	if (!*shelf)
+		return;
+	twin_shelf_clear(*shelf);
+	free(*shelf);
+	*shelf = NULL;
+}
+
+static void write_file(struct twin_shelf *s, const struct twin_mail *m)
+{
+	struct disk_file *file = NULL;
+	char name[32];
+
+	snprintf(name, sizeof name, "%08llu.eml", (unsigned long long)m->number);
+	if (disk_file_open(&file, s->directory, name, DISK_MAKE) != FAULT_OK || disk_write(file, 0, m->bytes) != FAULT_OK)
+		s->unwritten++;
+	if (file)
+		disk_file_close(&file);
+}
+
+static struct span put_text(char **at, struct span text)
+{
+	struct span copy = { *at, text.size };
+
+	if (text.size)
+		memcpy(*at, text.at, text.size);
+	*at += text.size;
+	return copy;
+}
+
+uint64_t twin_shelf_put(struct twin_shelf *s, const struct twin_mail *given)
+{
+	size_t size = given->mailbox.size + given->sender.size + given->recipients.size + given->peer.size + given->reply.size + given->bytes.size;
+	struct twin_mail *m = malloc(sizeof *m + size);
+	char *at = (char *)(m + 1);
+
+	ASSERT(m);
+	*m = *given;
+	m->number = s->last + 1;
+	m->mailbox = put_text(&at, given->mailbox);
+	m->sender = put_text(&at, given->sender);
+	m->recipients = put_text(&at, given->recipients);
+	m->peer = put_text(&at, given->peer);
+	m->reply = put_text(&at, given->reply);
+	m->bytes = put_text(&at, given->bytes);
+	while (s->first <= s->last && (s->last + 1 - s->first >= TWIN_SHELF_MAILS || s->bytes + m->bytes.size > TWIN_SHELF_BYTES))
+		drop_first(s);
+	s->last++;
+	s->bytes += m->bytes.size;
+	s->mails[m->number % TWIN_SHELF_MAILS] = m;
+	if (s->directory)
+		write_file(s, m);
+	return m->number;
+}
+
+const struct twin_mail *twin_shelf_mail(const struct twin_shelf *s, uint64_t number)
+{
+	return number >= s->first && number <= s->last ? s->mails[number % TWIN_SHELF_MAILS] : NULL;
+}
+
+uint64_t twin_shelf_first(const struct twin_shelf *s)
+{
+	return s->first;
+}
+
+uint64_t twin_shelf_last(const struct twin_shelf *s)
+{
+	return s->last;
+}
+
+uint64_t twin_shelf_unwritten(const struct twin_shelf *s)
+{
+	return s->unwritten;
+}
+
+struct span twin_mail_head(struct span mail)
+{
+	size_t end;
+
+	if (span_starts(mail, SPAN("\r\n")))
+		return span_slice(mail, 0, 0);
+	end = span_find(mail, SPAN("\r\n\r\n"));
+	return span_slice(mail, 0, end == mail.size ? end : end + 2);
+}
+
+/* One line without its end; `rest` moves behind it. */
+static bool cut_line(struct span *rest, struct span *line)
+{
+	if (!rest->size || !span_cut(rest, '\n', line))
+		return false;
+	if (line->size && line->at[line->size - 1] == '\r')
+		line->size--;
+	return true;
+}
+
+bool twin_mail_header(struct span mail, struct span name, struct buf *out)
+{
+	struct span rest = twin_mail_head(mail), line;
+	bool found = false;
+
+	while (cut_line(&rest, &line)) {
+		bool goes_on = line.size && (line.at[0] == ' ' || line.at[0] == '\t');
+
+		if (found && !goes_on)
+			break;
+		if (found) {
+			buf_put_byte(out, ' ');
+			buf_put(out, span_trim(line));
+		} else if (!goes_on && span_starts_fold(line, name) && line.size > name.size &&
+			   span_starts(span_trim(span_slice(line, name.size, line.size)), SPAN(":"))) {
+			buf_put(out, span_trim(span_slice(line, span_find_byte(line, ':') + 1, line.size)));
+			found = true;
+		}
+	}
+	return found;
+}
