@@ -60,5 +60,8 @@ void http_server_finish(struct http_server **);
 void http_answer(struct http_exchange *, int status, struct span content_type, const struct span (*headers)[2], size_t header_count,
 		 struct span body);
 
+/* Ends the connection without an answer, as a server that dies would; the exchange is gone afterwards. */
+void http_cut(struct http_exchange *);
+
 /* Set by whoever keeps the exchange: called when the connection ends before http_answer(); then http_answer() is still due and does nothing more. */
 void http_on_gone(struct http_exchange *, void (*gone)(void *self), void *self);

@@ -48,8 +48,8 @@ enum fault twin_refresh_put(struct buf *out, const struct twin_keys *k, const st
 	bool ok;
 
 	buf_init(&text, TWIN_TOKEN_BYTES);
-	ok = buf_print(&text, "%s\n%s\n%lld\n%lld\n%d\n%s", g->oid, g->client_id, (long long)g->issued_at_ms, (long long)g->signed_in_at_ms,
-		       g->has_factor, g->scope) &&
+	ok = buf_print(&text, "%s\n%s\n%lld\n%lld\n%d\n%d\n%s", g->oid, g->client_id, (long long)g->issued_at_ms, (long long)g->signed_in_at_ms,
+		       g->has_factor, g->is_public, g->scope) &&
 	     buf_put(out, refresh_head) && twin_sealed_put(out, k, SPAN("refresh"), buf_span(&text));
 	buf_free(&text);
 	return ok ? FAULT_OK : FAULT_TOO_LARGE;
@@ -80,7 +80,7 @@ enum fault twin_refresh_read(struct twin_grant *out, const struct twin_keys *k, 
 {
 	struct span rest, oid, client;
 	struct buf text;
-	int64_t factor = 0;
+	int64_t factor = 0, public = 0;
 	bool ok;
 
 	buf_init(&text, TWIN_TOKEN_BYTES);
@@ -89,8 +89,9 @@ enum fault twin_refresh_read(struct twin_grant *out, const struct twin_keys *k, 
 	rest = buf_span(&text);
 	ok = ok && span_cut(&rest, '\n', &oid) && span_cut(&rest, '\n', &client) && keep(out->oid, sizeof out->oid, oid) &&
 	     keep(out->client_id, sizeof out->client_id, client) && read_number(&rest, &out->issued_at_ms) &&
-	     read_number(&rest, &out->signed_in_at_ms) && read_number(&rest, &factor) && keep(out->scope, sizeof out->scope, rest);
+	     read_number(&rest, &out->signed_in_at_ms) && read_number(&rest, &factor) && read_number(&rest, &public) && keep(out->scope, sizeof out->scope, rest);
 	out->has_factor = factor != 0;
+	out->is_public = public != 0;
 	buf_free(&text);
 	return ok ? FAULT_OK : FAULT_BAD_LOGIN;
 }

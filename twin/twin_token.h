@@ -9,7 +9,7 @@
 #include "twin/twin_keys.h"
 #include "twin/twin_tenant.h"
 
-enum { TWIN_SCOPE_BYTES = 1024, TWIN_TOKEN_BYTES = 8192 };
+enum { TWIN_SCOPE_BYTES = 1024, TWIN_TOKEN_BYTES = 16384 };
 
 /* What a grant says. */
 struct twin_grant {
@@ -18,6 +18,7 @@ struct twin_grant {
 	int64_t issued_at_ms;
 	int64_t signed_in_at_ms; /* when the person last did */
 	bool has_factor;
+	bool is_public; /* got without a client secret */
 };
 
 /* Appends a refresh token; and reads one. */
