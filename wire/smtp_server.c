@@ -14,6 +14,11 @@ enum {
 	MESSAGE_MS = 3600000,
 };
 
+bool smtp_server_has_message(const struct smtp_server *s)
+{
+	return (s->state == STATE_CHUNK ? s->chunk_back : s->state) & STATE_MESSAGE;
+}
+
 void smtp_server_transaction_end(struct smtp_server *s)
 {
 	if (s->state != STATE_FRESH)
@@ -26,7 +31,7 @@ void smtp_server_transaction_end(struct smtp_server *s)
 
 void smtp_server_transaction_drop(struct smtp_server *s)
 {
-	s->drop |= s->state & STATE_MESSAGE && s->spoiled == FAULT_OK;
+	s->drop |= smtp_server_has_message(s) && s->spoiled == FAULT_OK;
 	smtp_server_transaction_end(s);
 }
 

@@ -180,7 +180,7 @@ size_t smtp_server_data_take(struct smtp_server *s, struct span bytes)
 
 void smtp_server_spoil(struct smtp_server *s, enum fault f)
 {
-	if (!(s->state & STATE_MESSAGE) || (s->ask == ASK_VERDICT && s->asked) || s->spoiled != FAULT_OK)
+	if (!smtp_server_has_message(s) || (s->ask == ASK_VERDICT && s->asked) || s->spoiled != FAULT_OK)
 		return;
 	s->spoiled = f;
 	s->body = (struct span){ 0 };

@@ -162,6 +162,13 @@ static void t_smuggle_14_bdat_cut_short(void **state)
 	smtp_server_ended(&chat.server);
 	chat_serve(&chat);
 	assert_string_equal(chat_text(&chat), "[abc\r\n]\ndrop\nclose\n");
+	chat = (struct chat){ 0 }; /* a chunk that was not allowed belongs to no message */
+	chat_open_trusted(&chat);
+	chat_say(&chat, SPAN("BDAT 100\r\nabc\r\n"));
+	smtp_server_spoil(&chat.server, FAULT_POST_AWAY);
+	smtp_server_ended(&chat.server);
+	chat_serve(&chat);
+	assert_string_equal(chat_text(&chat), "close\n");
 }
 
 /* RFC 3030 3: binary content goes by BDAT alone, and there bare CR, LF and NUL are content. */

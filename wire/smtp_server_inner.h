@@ -27,6 +27,9 @@ enum smtp_server_ask { ASK_NOTHING, ASK_TLS, ASK_LOGIN, ASK_SENDER, ASK_RECIPIEN
 /* Where the bytes of DATA stand: behind CR LF, inside a line, behind CR LF dot, behind CR LF dot CR. */
 enum smtp_server_body { BODY_LINE_START, BODY_INSIDE, BODY_DOT, BODY_DOT_CR };
 
+/* Whether the driver knows of a message. The bytes of a BDAT that was not allowed belong to none. */
+bool smtp_server_has_message(const struct smtp_server *);
+
 /* Forgets the message in hand and is ready for the next; `_drop` also tells the driver, if it knew of one. */
 void smtp_server_transaction_end(struct smtp_server *);
 void smtp_server_transaction_drop(struct smtp_server *);
