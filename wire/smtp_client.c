@@ -124,6 +124,7 @@ static void hide_tokens(struct smtp_reply *r)
 		memmove(r->text + to, r->text + from, run);
 		to += run;
 	}
+	secret_wipe(r->text + to, r->text_size - to);
 	r->text_size = to;
 }
 

@@ -467,6 +467,48 @@ static void verdict_during_the_body(void **state)
 	assert_int_equal(wish.kind, SMTP_CLIENT_CLOSE);
 }
 
+/* The head of a large chunk went out, its bytes did not: the peer cannot have it. */
+static void lost_between_head_and_chunk(void **state)
+{
+	static struct smtp_client c;
+	static char body[SMTP_CLIENT_WINDOW_BYTES];
+	struct smtp_client_settings settings = { SPAN("gw"), SPAN("up"), 25, SMTP_CLIENT_CLEAR, SASL_MECHANISM_COUNT };
+	struct smtp_client_wish wish;
+
+	memset(body, 'x', sizeof body);
+	for (int round = 0; round < 3; round++) {
+		bool written = round == 1;
+		struct smtp_client_recipient to = { .address = SPAN("b@y") };
+		struct smtp_client_message m = { .sender = SPAN("a@x"), .recipients = &to, .recipient_count = 1, .has_size = true,
+						 .size_bytes = sizeof body };
+		static const char *const says[] = { "220 up\r\n", "250-up\r\n250 CHUNKING\r\n", "250 ok\r\n", "250 ok\r\n" };
+
+		smtp_client_init(&c, &settings, 0);
+		for (size_t i = 0; i < 4; i++) {
+			if (i == 2)
+				smtp_client_message(&c, &m);
+			while (smtp_client_poll(&c, &wish))
+				;
+			assert_int_equal(smtp_client_feed(&c, span_of(says[i])), strlen(says[i]));
+		}
+		assert_true(smtp_client_poll(&c, &wish));
+		assert_int_equal(wish.kind, SMTP_CLIENT_BODY);
+		smtp_client_body(&c, (struct span){ body, sizeof body }, true);
+		assert_true(smtp_client_poll(&c, &wish));
+		assert_span(wish.text, "BDAT 16384 LAST\r\n");
+		if (written) {
+			assert_true(smtp_client_poll(&c, &wish));
+			assert_ptr_equal(wish.text.at, body);
+		}
+		/* in the last round the peer claims to have it all the same */
+		smtp_client_closed(&c, FAULT_CLOSED, (struct span){ 0 }, span_of(round == 2 ? "250 2.0.0 OK\r\n" : ""));
+		assert_true(smtp_client_poll(&c, &wish));
+		assert_int_equal(wish.kind, SMTP_CLIENT_OUTCOME);
+		assert_int_equal(wish.unknown, written);
+		assert_int_equal(to.outcome.fault, round == 2 ? FAULT_UPSTREAM_BROKEN : FAULT_CLOSED);
+	}
+}
+
 /* RSET refused: the outcome stands, the connection goes. */
 static void reset_refused(void **state)
 {
@@ -519,4 +561,4 @@ TESTS(chunked_and_pipelined, pipelined_data, one_by_one, mixed_recipients, all_r
       sender_refused_then_reused, not_signed_in, verdict_after_data, t_421_at_any_time, lost_behind_the_dot,
       lost_before_the_dot, stale_connection, needs_what_the_peer_lacks, asks_for_what_it_needs,
       larger_than_the_peer_takes, thousand_recipients, t_smuggle_15_addresses, bodies_in_pieces, body_cannot_be_read,
-      body_of_another_size, verdict_during_the_body, reset_refused, silence_ends_the_message, nonsense_in_the_envelope)
+      body_of_another_size, verdict_during_the_body, lost_between_head_and_chunk, reset_refused, silence_ends_the_message, nonsense_in_the_envelope)
