@@ -7,13 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEY_BYTES = 32, TEXT_BYTES = 64 * 1024 };
+enum { KEY_BYTES = 32, TEXT_BYTES = 64 * 1024, UID_BASE = 64190 };
 
 static int complain(const char *path)
 {
@@ -113,6 +114,9 @@ static int write_boot_file(const char *data, struct span host_name, struct span 
 	buf_print(&b, "# The boot file of Postern: what is needed before there is a database. postern.conf(5) names every key.\n"
 		      "# `postern check` reads it; SIGHUP puts changes in force.\n\ndata = \"%s\"\nhost_name = \"%.*s\"\n",
 		  data, SPAN_ARGS(host_name));
+	/* Started as root, each role wants a user of its own; the package makes them, a bare machine has none. */
+	if (!geteuid() && !getpwnam("postern-gate"))
+		buf_print(&b, "uid_base = %d   # no users postern-gate, postern-vault, ... on this machine: numeric ids from here\n", UID_BASE);
 	if (public_url.size)
 		buf_print(&b, "public_url = \"%.*s\"\n", SPAN_ARGS(public_url));
 	put_listener(&b, data, "submission", 587, "starttls", "");

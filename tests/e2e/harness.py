@@ -358,6 +358,7 @@ class Case(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.class_directory = tempfile.mkdtemp(prefix="postern-test-")
+        os.chmod(cls.class_directory, 0o711)  # as root, roles have users of their own and must reach their directories
         cls.addClassCleanup(shutil.rmtree, cls.class_directory, ignore_errors=True)
         cls.twin = Twin(cls.class_directory, cls.twin_config)
         cls.addClassCleanup(cls.twin.end)
@@ -365,6 +366,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.twin.reset()
         self.directory = tempfile.mkdtemp(prefix="case-", dir=self.class_directory)
+        os.chmod(self.directory, 0o711)
 
     def postern(self, **more):
         gateway = Postern(self.directory, self.twin, **more)
