@@ -1,0 +1,277 @@
+#include "tests/replay/play.h"
+
+#include "base/json.h"
+#include "base/panic.h"
+#include "base/trail.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	WALL_SECONDS = 1780315200, /* 2026-06-01T12:00:00Z */
+	LOG_BYTES = 64 * 1024 * 1024,
+	TEXT_BYTES = 64 * 1024,
+	READY_MS = 60000,
+	LINK_MS = 120000,
+	USUAL_UNTIL_MS = 60000,
+};
+
+static const char boot[] = "data = /data\nhost_name = gate.replay\nlog_level = debug\nsegment_bytes = 1048576\n"
+			   "listener submission { port = 587 addresses = { 127.0.0.1 } certificate = c key = k }\n";
+
+static const struct role_face *const faces[] = { &vault_role, &post_role, &gate_role };
+
+void play_complain(struct play *p, const struct scenario_line *line, const char *format, ...)
+{
+	char text[1000];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof text, format, list);
+	va_end(list);
+	if (line)
+		buf_print(&p->complaints, "line %u: ", line->number);
+	buf_print(&p->complaints, "%s\n", text);
+}
+
+/* --- the log, and what waits for something to be said in it */
+
+static void put_due(struct play *p, struct scenario_line *line)
+{
+	ASSERT(p->due_count < PLAY_DUE_MAX);
+	p->due[p->due_count++] = line;
+}
+
+struct timed {
+	struct play *play;
+	struct scenario_line *line;
+};
+
+static struct timed timed[SCENARIO_LINES_MAX];
+
+static void on_time(void *self)
+{
+	struct timed *t = self;
+
+	put_due(t->play, t->line);
+}
+
+static void do_after(struct play *p, struct scenario_line *line, int64_t ms)
+{
+	struct timed *t = &timed[line - p->scenario.lines];
+
+	*t = (struct timed){ p, line };
+	world_after(ms, on_time, t);
+}
+
+static void look_at(struct play *p, struct span text)
+{
+	for (size_t i = 0; p->has_begun && i < p->scenario.count; i++) {
+		struct scenario_line *line = &p->scenario.lines[i];
+
+		if (line->kind != SCENARIO_WHEN || span_find(text, line->text) == text.size || ++line->seen != line->times)
+			continue;
+		if (line->at_ms < 0)
+			put_due(p, line);
+		else
+			do_after(p, line, line->at_ms);
+	}
+}
+
+static void on_world_line(void *self, struct span line)
+{
+	struct play *p = self;
+
+	buf_put(&p->log, line);
+	look_at(p, line);
+}
+
+static void on_trail_line(void *self, struct span line)
+{
+	struct play *p = self;
+
+	buf_print(&p->log, "                   %.*s", SPAN_ARGS(line));
+	look_at(p, line);
+}
+
+/* --- raising the house */
+
+static bool is_ready(void *self)
+{
+	return house_is_ready(((struct play *)self)->house);
+}
+
+static bool must(struct play *p, enum fault fault, const char *what, const struct buf *result)
+{
+	if (fault)
+		play_complain(p, NULL, "%s: %s %.*s", what, fault_row(fault)->name, SPAN_ARGS(buf_span(result)));
+	return fault == FAULT_OK;
+}
+
+static bool read_text(const struct buf *result, const char *member, char *out, size_t size)
+{
+	json_t *json = json_read(buf_span(result), TEXT_BYTES);
+	struct span text = json ? json_text(json, member) : SPAN("");
+
+	snprintf(out, size, "%.*s", SPAN_ARGS(text));
+	json_decref(json);
+	return out[0] != 0;
+}
+
+static bool link_mailbox(struct play *p, struct buf *result)
+{
+	char code[64], state[64] = "";
+	int64_t until;
+
+	if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox link", result, "{\"address\":\"%s\",\"device\":true}", p->mailbox), "link", result))
+		return false;
+	if (!read_text(result, "user_code", code, sizeof code) || !cloud_approve(p->cloud, span_of(code), span_of(p->mailbox))) {
+		play_complain(p, NULL, "the device code is not approved: %.*s", SPAN_ARGS(buf_span(result)));
+		return false;
+	}
+	for (until = loop_now_ms(NULL) + LINK_MS; loop_now_ms(NULL) < until && strcmp(state, "linked");) {
+		world_run_until(loop_now_ms(NULL) + 1000, NULL, NULL);
+		if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox show", result, "{\"address\":\"%s\"}", p->mailbox), "show", result))
+			return false;
+		read_text(result, "state", state, sizeof state);
+	}
+	if (strcmp(state, "linked") != 0)
+		play_complain(p, NULL, "the mailbox is not linked: %.*s", SPAN_ARGS(buf_span(result)));
+	return !strcmp(state, "linked");
+}
+
+static bool set_up(struct play *p, struct buf *result)
+{
+	struct buf registration;
+	bool good;
+
+	buf_init(&registration, TEXT_BYTES);
+	cloud_registration(p->cloud, &registration);
+	good = must(p, admin_ask(p->admin, ROLE_VAULT, "org add", result, "{\"name\":\"contoso\"}"), "org add", result) &&
+	       must(p, admin_ask(p->admin, ROLE_VAULT, "provider add", result, "{\"name\":\"twin\",\"org\":\"contoso\",%.*s}",
+				 SPAN_ARGS(buf_span(&registration))), "provider add", result) &&
+	       must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox add", result,
+				 "{\"address\":\"%s\",\"org\":\"contoso\",\"provider\":\"twin\"}", p->mailbox), "mailbox add", result) &&
+	       link_mailbox(p, result) &&
+	       must(p, admin_ask(p->admin, ROLE_VAULT, "client add", result,
+				 "{\"name\":\"app\",\"org\":\"contoso\",\"mailbox\":[\"%s\"]%.*s}", p->mailbox, SPAN_ARGS(buf_span(&p->client))),
+		    "client add", result);
+	buf_free(&registration);
+	if (good && !read_text(result, "password", p->password, sizeof p->password)) {
+		play_complain(p, NULL, "no password: %.*s", SPAN_ARGS(buf_span(result)));
+		return false;
+	}
+	return good;
+}
+
+static bool raise(struct play *p)
+{
+	struct house_settings settings = { .boot = buf_span(&p->boot), .faces = faces, .face_count = sizeof faces / sizeof *faces,
+					   .desk_link = admin_link, .self = p->admin, .ca = cloud_ca(p->cloud) };
+	struct address gate;
+	struct buf result;
+	bool good = false;
+
+	p->house = house_new(&settings);
+	if (world_run_until(READY_MS, is_ready, p)) {
+		play_complain(p, NULL, "the roles are not ready");
+		return false;
+	}
+	buf_init(&result, 1024 * 1024);
+	good = set_up(p, &result);
+	buf_wipe(&result);
+	address_parse(&gate, SPAN("127.0.0.1"), 587);
+	applications_at(p->applications, &gate, SPAN("app"), span_of(p->password));
+	return good;
+}
+
+/* --- playing */
+
+static void do_due(struct play *p)
+{
+	for (size_t i = 0; i < p->due_count; i++) {
+		const struct scenario_line *line = p->due[i];
+
+		world_note("line %u of the scenario", line->number);
+		script_do(p, line);
+	}
+	p->due_count = 0;
+}
+
+static bool something_is_due(void *self)
+{
+	return ((struct play *)self)->due_count != 0;
+}
+
+static void perform(struct play *p)
+{
+	p->begun_ms = loop_now_ms(NULL);
+	p->has_begun = true;
+	world_note("the play begins");
+	for (size_t i = 0; i < p->scenario.count; i++)
+		if (p->scenario.lines[i].kind == SCENARIO_AT)
+			do_after(p, &p->scenario.lines[i], p->scenario.lines[i].at_ms);
+	while (!world_run_until(p->begun_ms + p->until_ms, something_is_due, p))
+		do_due(p);
+	world_note("the play ends");
+	p->has_begun = false;
+}
+
+static void look_back(struct play *p)
+{
+	script_count(p);
+	ledger_print(&p->ledger, &p->log);
+	ledger_check(&p->ledger, &p->complaints);
+	for (size_t i = 0; i < p->scenario.count; i++) {
+		const struct scenario_line *line = &p->scenario.lines[i];
+
+		if (line->kind == SCENARIO_EXPECT)
+			script_expect(p, line);
+		if (line->kind == SCENARIO_WHEN && line->seen < line->times)
+			play_complain(p, line, "'%.*s' was said %u times only", SPAN_ARGS(line->text), line->seen);
+	}
+}
+
+static void prepare(struct play *p, struct span text, uint64_t seed)
+{
+	char why[256];
+
+	world_begin(seed, WALL_SECONDS * 1000ll);
+	*p = (struct play){ .until_ms = USUAL_UNTIL_MS };
+	buf_init(&p->log, LOG_BYTES);
+	buf_init(&p->complaints, TEXT_BYTES);
+	buf_init(&p->boot, TEXT_BYTES);
+	buf_init(&p->client, TEXT_BYTES);
+	buf_put(&p->boot, span_of(boot));
+	snprintf(p->mailbox, sizeof p->mailbox, "alex@contoso.example");
+	world_log(on_world_line, p);
+	trail_configure(TRAIL_LOGFMT, LEVEL_DEBUG);
+	trail_redirect(on_trail_line, p);
+	if (!scenario_read(&p->scenario, text, why))
+		play_complain(p, NULL, "%s", why);
+	for (size_t i = 0; i < p->scenario.count; i++)
+		if (p->scenario.lines[i].kind == SCENARIO_PREPARE)
+			script_prepare(p, &p->scenario.lines[i]);
+}
+
+void play_run(struct play *p, struct span text, uint64_t seed)
+{
+	prepare(p, text, seed);
+	p->cloud = cloud_new();
+	p->admin = admin_new();
+	p->applications = applications_new();
+	if (!p->complaints.size && raise(p)) {
+		perform(p);
+		look_back(p);
+	}
+	house_free(&p->house);
+	applications_free(&p->applications);
+	admin_free(&p->admin);
+	cloud_free(&p->cloud);
+	trail_redirect(NULL, NULL);
+	scenario_free(&p->scenario);
+	buf_free(&p->boot);
+	buf_free(&p->client);
+	world_end();
+}

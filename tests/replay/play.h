@@ -1,0 +1,46 @@
+/* tests/replay/play.h - one scenario with one seed, from the raising of the house to the last expectation.
+ *
+ * Why       The test, the command line and the shrinking of a failure all want the same thing.
+ * Promise   The same scenario and seed give the same log, byte for byte, in any process.
+ * Owns      A world, from play_run() to its end.
+ * Refuses   Nothing: what went wrong stands in `complaints`. */
+#pragma once
+#include "tests/replay/admin.h"
+#include "tests/replay/application.h"
+#include "tests/replay/cloud.h"
+#include "tests/replay/house.h"
+#include "tests/replay/scenario.h"
+
+enum { PLAY_DUE_MAX = 64 };
+
+struct play {
+	struct scenario scenario;
+	struct buf boot, client, log, complaints;
+	struct cloud *cloud;
+	struct house *house;
+	struct admin *admin;
+	struct applications *applications;
+	struct ledger ledger;
+	char mailbox[128], user[128], password[256];
+	int64_t begun_ms, until_ms;
+	bool has_begun;
+	/* lines whose time has come, in order; done between two events */
+	struct scenario_line *due[PLAY_DUE_MAX];
+	size_t due_count;
+};
+
+/* Plays it. `log` and `complaints` are initialised by the call and are the caller's to free. */
+void play_run(struct play *, struct span scenario, uint64_t seed);
+
+/* --- script.c, for play.c */
+
+/* Does what a line says; checks an expectation. Complains when it cannot. */
+void script_do(struct play *, const struct scenario_line *);
+void script_expect(struct play *, const struct scenario_line *);
+void script_prepare(struct play *, const struct scenario_line *);
+
+/* Asks sink and queue what became of the letters. */
+void script_count(struct play *);
+
+/* A complaint, with the line it is about. */
+void play_complain(struct play *, const struct scenario_line *, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,165 @@
+#include "tests/replay/scenario.h"
+
+#include "loop/fake/world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ARENA_BYTES = 1024 * 1024 };
+
+static const char *const preparations[] = { "boot", "client", "mailbox", "until", "network", "pool" };
+
+bool scenario_number(struct span text, int64_t *out)
+{
+	size_t dots = span_find(text, SPAN(".."));
+	uint64_t low, high;
+
+	if (!span_number(span_slice(text, 0, dots), &low))
+		return false;
+	high = low;
+	if (dots < text.size && (!span_number(span_slice(text, dots + 2, text.size), &high) || high < low))
+		return false;
+	*out = (int64_t)(low + world_dice(high - low + 1));
+	return true;
+}
+
+bool scenario_like(struct span text, struct span pattern)
+{
+	size_t star = span_find_byte(pattern, '*');
+	struct span head = span_slice(pattern, 0, star), rest;
+
+	if (star == pattern.size)
+		return span_equal(text, pattern);
+	if (!span_starts(text, head))
+		return false;
+	rest = span_slice(pattern, star + 1, pattern.size);
+	for (size_t i = head.size; i <= text.size; i++)
+		if (scenario_like(span_slice(text, i, text.size), rest))
+			return true;
+	return false;
+}
+
+struct span scenario_option(const struct scenario_line *line, const char *word)
+{
+	for (size_t i = 0; i + 1 < line->count; i++)
+		if (span_equal(line->words[i], span_of(word)))
+			return line->words[i + 1];
+	return SPAN("");
+}
+
+bool scenario_has(const struct scenario_line *line, const char *word)
+{
+	for (size_t i = 0; i < line->count; i++)
+		if (span_equal(line->words[i], span_of(word)))
+			return true;
+	return false;
+}
+
+/* The next word, or what stands between two quotes; a # begins a comment. */
+static bool next_word(struct span *rest, struct span *word_out)
+{
+	size_t end = 0;
+
+	while (rest->size && (rest->at[0] == ' ' || rest->at[0] == '\t'))
+		*rest = span_slice(*rest, 1, rest->size);
+	if (!rest->size || rest->at[0] == '#')
+		return false;
+	if (rest->at[0] == '"') {
+		*rest = span_slice(*rest, 1, rest->size);
+		end = span_find_byte(*rest, '"');
+		*word_out = span_slice(*rest, 0, end);
+		*rest = span_slice(*rest, end + 1, rest->size);
+		return true;
+	}
+	while (end < rest->size && rest->at[end] != ' ' && rest->at[end] != '\t')
+		end++;
+	*word_out = span_slice(*rest, 0, end);
+	*rest = span_slice(*rest, end, rest->size);
+	return true;
+}
+
+static void drop_words(struct scenario_line *line, size_t count)
+{
+	line->count -= count;
+	memmove(line->words, line->words + count, line->count * sizeof *line->words);
+}
+
+static bool read_when(struct scenario_line *line)
+{
+	int64_t number;
+
+	line->kind = SCENARIO_WHEN;
+	line->times = 1;
+	line->at_ms = -1;
+	line->text = line->words[1];
+	drop_words(line, 2);
+	while (line->count > 2) {
+		bool times = span_equal(line->words[0], SPAN("times"));
+
+		if (!times && !span_equal(line->words[0], SPAN("after")))
+			break;
+		if (!scenario_number(line->words[1], &number))
+			return false;
+		if (times)
+			line->times = (unsigned)number;
+		else
+			line->at_ms = number;
+		drop_words(line, 2);
+	}
+	return line->count > 0;
+}
+
+static bool read_line(struct scenario_line *line)
+{
+	struct span first = line->words[0];
+
+	if (span_equal(first, SPAN("at")) && line->count > 2) {
+		line->kind = SCENARIO_AT;
+		if (!scenario_number(line->words[1], &line->at_ms))
+			return false;
+		drop_words(line, 2);
+		return true;
+	}
+	if (span_equal(first, SPAN("when")) && line->count > 2)
+		return read_when(line);
+	if (span_equal(first, SPAN("expect")) && line->count > 1) {
+		line->kind = SCENARIO_EXPECT;
+		drop_words(line, 1);
+		return true;
+	}
+	line->kind = SCENARIO_PREPARE;
+	for (size_t i = 0; i < sizeof preparations / sizeof *preparations; i++)
+		if (span_equal(first, span_of(preparations[i])))
+			return line->count > 1;
+	return false;
+}
+
+bool scenario_read(struct scenario *s, struct span text, char *why_out)
+{
+	struct span rest, one;
+	unsigned number = 0;
+
+	*s = (struct scenario){ .arena = arena_new(ARENA_BYTES) };
+	rest = arena_copy(s->arena, text);
+	while (span_cut(&rest, '\n', &one)) {
+		struct scenario_line *line = &s->lines[s->count];
+		struct span word;
+
+		*line = (struct scenario_line){ .number = ++number };
+		while (line->count < SCENARIO_WORDS_MAX && next_word(&one, &word))
+			line->words[line->count++] = word;
+		if (!line->count)
+			continue;
+		if (s->count + 1 == SCENARIO_LINES_MAX || !read_line(line)) {
+			snprintf(why_out, 256, "line %u is not understood", number);
+			return false;
+		}
+		s->count++;
+	}
+	return true;
+}
+
+void scenario_free(struct scenario *s)
+{
+	arena_free(&s->arena);
+}

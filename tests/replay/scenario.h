@@ -1,0 +1,50 @@
+/* tests/replay/scenario.h - a scenario file, read into lines of words.
+ *
+ * Why       Scenarios are read and written by people who are not reading C.
+ * Promise   Every line is one of: nothing or a comment; a preparation; WHEN and what is done; an expectation. Numbers may be a range, from which
+ *           the dice choose one for each seed.
+ * Owns      Its words, until scenario_free().
+ * Refuses   Lines it does not understand: a text with the line's number.
+ * See       tests/replay/README.md for the language */
+#pragma once
+#include "base/arena.h"
+
+enum { SCENARIO_LINES_MAX = 200, SCENARIO_WORDS_MAX = 24 };
+
+enum scenario_kind {
+	SCENARIO_PREPARE, /* "boot ...", "client ...", "mailbox ...", "until ..." */
+	SCENARIO_AT,      /* "at MS ..." */
+	SCENARIO_WHEN,    /* "when TEXT [times N] [after MS] ..." */
+	SCENARIO_EXPECT,  /* "expect ..." */
+};
+
+struct scenario_line {
+	unsigned number;
+	enum scenario_kind kind;
+	int64_t at_ms;       /* AT: since the play began. WHEN: since the text was seen, or -1 for at once */
+	struct span text;    /* WHEN */
+	unsigned times;      /* WHEN: at which sight of it */
+	unsigned seen;       /* the player's: so often so far */
+	size_t count;
+	struct span words[SCENARIO_WORDS_MAX]; /* what is to be done or expected */
+};
+
+struct scenario {
+	struct arena *arena;
+	size_t count;
+	struct scenario_line lines[SCENARIO_LINES_MAX];
+};
+
+/* Reads it; false and a text (256 bytes) when it is malformed. Rolls the world's dice for ranges. */
+bool scenario_read(struct scenario *, struct span text, char *why_out);
+void scenario_free(struct scenario *);
+
+/* A number, or one of the range "A..B". */
+bool scenario_number(struct span, int64_t *out);
+
+/* Whether `text` is like `pattern`, in which * is anything. */
+bool scenario_like(struct span text, struct span pattern);
+
+/* The value behind a word among `words`, or an empty span; whether the word stands there. */
+struct span scenario_option(const struct scenario_line *, const char *word);
+bool scenario_has(const struct scenario_line *, const char *word);

@@ -1,0 +1,123 @@
+#include "tests/test.h"
+
+#include "loop/fake/world.h"
+#include "tests/replay/letter.h"
+#include "tests/replay/scenario.h"
+
+static void lines_are_read(void **state)
+{
+	struct scenario s;
+	char why[256];
+
+	world_begin(1, 0);
+	assert_true(scenario_read(&s, SPAN("# a comment\n\nboot verdict_wait_ms = 100  # another\n"
+					   "at 10 send m1 to \"a b\" c\n"
+					   "when \"a text\" times 2 after 30 kill post\nwhen x kill gate\n"
+					   "expect reply m1 250*\n"), why));
+	assert_int_equal(s.count, 5);
+	assert_int_equal(s.lines[0].kind, SCENARIO_PREPARE);
+	assert_int_equal(s.lines[0].count, 4);
+	assert_int_equal(s.lines[1].kind, SCENARIO_AT);
+	assert_int_equal(s.lines[1].at_ms, 10);
+	assert_span(s.lines[1].words[0], "send");
+	assert_span(scenario_option(&s.lines[1], "to"), "a b");
+	assert_true(scenario_has(&s.lines[1], "c"));
+	assert_int_equal(s.lines[2].kind, SCENARIO_WHEN);
+	assert_int_equal(s.lines[2].times, 2);
+	assert_int_equal(s.lines[2].at_ms, 30);
+	assert_span(s.lines[2].text, "a text");
+	assert_span(s.lines[2].words[0], "kill");
+	assert_int_equal(s.lines[3].at_ms, -1);
+	assert_int_equal(s.lines[4].kind, SCENARIO_EXPECT);
+	assert_int_equal(s.lines[4].number, 7);
+	scenario_free(&s);
+	assert_false(scenario_read(&s, SPAN("boot x\nat soon send m1"), why));
+	assert_string_equal(why, "line 2 is not understood");
+	scenario_free(&s);
+	world_end();
+}
+
+static void ranges_are_rolled(void **state)
+{
+	bool low = false, high = false;
+	int64_t number;
+
+	world_begin(1, 0);
+	for (int i = 0; i < 200; i++) {
+		assert_true(scenario_number(SPAN("5..7"), &number));
+		assert_in_range(number, 5, 7);
+		low = low || number == 5;
+		high = high || number == 7;
+	}
+	assert_true(low && high);
+	assert_true(scenario_number(SPAN("12"), &number));
+	assert_int_equal(number, 12);
+	assert_false(scenario_number(SPAN("7..5"), &number));
+	assert_false(scenario_number(SPAN("x"), &number));
+	world_end();
+}
+
+static void patterns_match(void **state)
+{
+	assert_true(scenario_like(SPAN("250 2.0.0 ABC queued"), SPAN("250 *queued*")));
+	assert_true(scenario_like(SPAN("250"), SPAN("250")));
+	assert_false(scenario_like(SPAN("250 "), SPAN("250")));
+	assert_false(scenario_like(SPAN("451 x"), SPAN("25*")));
+	assert_true(scenario_like(SPAN("abcabd"), SPAN("*ab*d")));
+}
+
+/* --- the ledger must be able to find fault */
+
+static struct letter *sent(struct ledger *l, const char *name, const char *reply)
+{
+	struct letter *letter = ledger_add(l, span_of(name));
+
+	snprintf(letter->recipients[0], sizeof letter->recipients[0], "a@x.example");
+	snprintf(letter->recipients[1], sizeof letter->recipients[1], "b@x.example");
+	letter->recipient_count = 2;
+	letter->try_count = 1;
+	snprintf(letter->tries[0].reply, sizeof letter->tries[0].reply, "%s", reply);
+	return letter;
+}
+
+static void assert_complaints(const struct ledger *l, const char *wanted)
+{
+	struct buf b;
+
+	buf_init(&b, 10000);
+	ledger_check(l, &b);
+	assert_span(buf_span(&b), wanted);
+	buf_free(&b);
+}
+
+static void the_ledger_finds_what_is_wrong(void **state)
+{
+	static struct ledger l;
+	struct letter *letter = sent(&l, "m1", "250 2.0.0 queued");
+
+	assert_complaints(&l, "m1: answered 250 and lost for a@x.example\nm1: answered 250 and lost for b@x.example\n");
+	letter->is_held = true;
+	assert_complaints(&l, "");
+	letter->is_held = false;
+	assert_true(ledger_arrived(&l, SPAN("a@x.example B@x.example"), SPAN("From: x\r\nSubject: m1\r\n\r\nSubject: m2\r\n")));
+	assert_complaints(&l, "");
+	assert_true(ledger_arrived(&l, SPAN("b@x.example"), SPAN("subject: m1\r\n\r\n")));
+	assert_complaints(&l, "m1: 2 copies for b@x.example\n");
+	letter->copies_allowed = 2;
+	assert_complaints(&l, "");
+	snprintf(letter->tries[0].reply, sizeof letter->tries[0].reply, "550 no");
+	assert_complaints(&l, "m1: answered 5xx and yet arrived for a@x.example\nm1: answered 5xx and yet arrived for b@x.example\n");
+	ledger_recount(&l);
+	assert_complaints(&l, "");
+	letter->tries[0].reply[0] = 0;
+	assert_complaints(&l, "m1: never answered\n");
+	snprintf(letter->tries[0].reply, sizeof letter->tries[0].reply, "250 accepted for 1 of 2, report follows");
+	assert_true(ledger_arrived(&l, SPAN("a@x.example"), SPAN("Subject: m1\r\n\r\n")));
+	assert_complaints(&l, "m1: answered 250 and lost for b@x.example\n");
+	assert_true(ledger_arrived(&l, SPAN("me@x.example"),
+				   SPAN("Subject: Undelivered\r\nAuto-Submitted: auto-replied\r\n\r\nMessage-ID: <m1@replay.example>\r\n")));
+	assert_complaints(&l, "");
+	assert_false(ledger_arrived(&l, SPAN("a@x.example"), SPAN("Subject: stranger\r\n\r\n")));
+}
+
+TESTS(lines_are_read, ranges_are_rolled, patterns_match, the_ledger_finds_what_is_wrong)

@@ -1,0 +1,385 @@
+#include "tests/replay/play.h"
+
+#include "base/fake/fake.h"
+#include "base/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { QUEUE_BYTES = 1024 * 1024 };
+
+/* --- what can be done */
+
+static bool number_of(struct play *p, const struct scenario_line *line, const char *word, int64_t preset, int64_t *out)
+{
+	struct span text = scenario_option(line, word);
+
+	*out = preset;
+	if (!text.size || scenario_number(text, out))
+		return true;
+	play_complain(p, line, "%s wants a number", word);
+	return false;
+}
+
+static void add_recipients(struct play *p, const struct scenario_line *line, struct letter *letter)
+{
+	static const char *const words[] = { "from", "patience", "size", "copies", "no-message-id" };
+	size_t at = 0;
+
+	while (at < line->count && !span_equal(line->words[at], SPAN("to")))
+		at++;
+	for (at++; at < line->count; at++) {
+		for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+			if (span_equal(line->words[at], span_of(words[i])))
+				return;
+		if (letter->recipient_count == LETTER_RECIPIENTS_MAX) {
+			play_complain(p, line, "too many recipients");
+			return;
+		}
+		snprintf(letter->recipients[letter->recipient_count++], sizeof letter->recipients[0], "%.*s", SPAN_ARGS(line->words[at]));
+	}
+}
+
+static void do_send(struct play *p, const struct scenario_line *line)
+{
+	struct span from = scenario_option(line, "from");
+	struct letter *letter;
+	int64_t size, copies;
+
+	if (line->count < 4 || ledger_letter(&p->ledger, line->words[1])) {
+		play_complain(p, line, "send NAME to ADDRESS...");
+		return;
+	}
+	letter = ledger_add(&p->ledger, line->words[1]);
+	add_recipients(p, line, letter);
+	snprintf(letter->sender, sizeof letter->sender, "%.*s", SPAN_ARGS(from.size ? from : span_of(p->mailbox)));
+	letter->no_message_id = scenario_has(line, "no-message-id");
+	if (!number_of(p, line, "patience", 0, &letter->patience_ms) || !number_of(p, line, "size", 0, &size) ||
+	    !number_of(p, line, "copies", 1, &copies))
+		return;
+	letter->size_bytes = (size_t)size;
+	letter->copies_allowed = (size_t)copies;
+	application_send(p->applications, letter);
+}
+
+static void do_resend(struct play *p, const struct scenario_line *line)
+{
+	struct letter *letter = ledger_letter(&p->ledger, line->words[1]);
+
+	if (letter && number_of(p, line, "patience", letter->patience_ms, &letter->patience_ms))
+		application_send(p->applications, letter);
+	else
+		play_complain(p, line, "there is no such letter");
+}
+
+static bool role_of(struct span name, enum role *out)
+{
+	static const enum role roles[] = { ROLE_GATE, ROLE_VAULT, ROLE_POST, ROLE_DESK };
+
+	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+		if (span_equal(name, span_of(role_name(roles[i])))) {
+			*out = roles[i];
+			return true;
+		}
+	return false;
+}
+
+static void do_kill(struct play *p, const struct scenario_line *line)
+{
+	enum role role;
+
+	if (role_of(line->words[1], &role))
+		house_kill(p->house, role);
+	else
+		play_complain(p, line, "there is no such role");
+}
+
+static void do_power_cut(struct play *p, const struct scenario_line *line)
+{
+	static const char *const modes[] = { "lose", "dice", "keep" };
+
+	for (size_t i = 0; i < 3; i++)
+		if (span_equal(line->words[1], span_of(modes[i]))) {
+			house_power_cut(p->house, (enum world_cut_mode)i);
+			return;
+		}
+	play_complain(p, line, "power-cut lose|dice|keep");
+}
+
+static void do_disk(struct play *p, const struct scenario_line *line)
+{
+	static const char *const troubles[] = { "sync-fails", "sync-lies", "write-fails", "read-fails", "full" };
+	const char *path = span_equal(line->words[1], SPAN("vault")) ? "/data/vault" : "/data/spool";
+	int64_t times;
+
+	if (!number_of(p, line, "times", -1, &times))
+		return;
+	for (size_t i = 0; line->count > 2 && i < sizeof troubles / sizeof *troubles; i++)
+		if (span_equal(line->words[2], span_of(troubles[i]))) {
+			world_disk_trouble(path, (enum world_disk_trouble)i, scenario_has(line, "no-more") ? 0 : (int)times);
+			return;
+		}
+	play_complain(p, line, "disk post|vault TROUBLE [times N|no-more]");
+}
+
+static void do_road(struct play *p, const struct scenario_line *line)
+{
+	static const char *const states[] = { "open", "refused", "silent" };
+
+	for (size_t i = 0; i < 3; i++)
+		if (span_equal(line->words[1], span_of(states[i]))) {
+			world_road("127.0.0.1", cloud_smtp_port(p->cloud), (enum world_road)i);
+			return;
+		}
+	play_complain(p, line, "road open|refused|silent");
+}
+
+static void do_cut(struct play *p, const struct scenario_line *line)
+{
+	if (span_equal(line->words[1], SPAN("provider")))
+		world_cut("127.0.0.1", cloud_smtp_port(p->cloud));
+	else if (span_equal(line->words[1], SPAN("applications")))
+		world_cut("127.0.0.1", 587);
+	else
+		play_complain(p, line, "cut provider|applications");
+}
+
+static void do_skew(struct play *p, const struct scenario_line *line)
+{
+	struct span text = line->words[1];
+	bool back = span_starts(text, SPAN("-"));
+	int64_t ms;
+
+	if (scenario_number(span_slice(text, back, text.size), &ms))
+		fake_clock_skew(back ? -ms : ms);
+	else
+		play_complain(p, line, "skew MS");
+}
+
+static void do_switch(struct play *p, const struct scenario_line *line)
+{
+	if (line->count < 3 || !cloud_switch(p->cloud, line->words[1], line->words[2], line->count > 3 ? line->words[3] : SPAN("")))
+		play_complain(p, line, "the twin does not take that switch");
+}
+
+static void do_script(struct play *p, const struct scenario_line *line)
+{
+	int64_t times, ms;
+
+	if (!number_of(p, line, "times", 1, &times) || !number_of(p, line, "ms", 0, &ms))
+		return;
+	if (!cloud_script(p->cloud, line->words[1], scenario_option(line, "stage"), times, ms, scenario_option(line, "text")))
+		play_complain(p, line, "the twin does not take that fault");
+}
+
+static void do_queue(struct play *p, const struct scenario_line *line)
+{
+	struct letter *letter = line->count > 2 ? ledger_letter(&p->ledger, line->words[2]) : NULL;
+	struct buf result;
+	char operation[64];
+	enum fault fault;
+
+	if (!letter || !letter_id(letter).size) {
+		play_complain(p, line, "queue VERB NAME, for a letter that has an id");
+		return;
+	}
+	snprintf(operation, sizeof operation, "queue %.*s", SPAN_ARGS(line->words[1]));
+	buf_init(&result, QUEUE_BYTES);
+	fault = admin_ask(p->admin, ROLE_POST, operation, &result, "{\"id\":\"%.*s\"}", SPAN_ARGS(letter_id(letter)));
+	world_note("%s: %s %.*s", operation, fault_row(fault)->name, SPAN_ARGS(buf_span(&result)));
+	if (fault)
+		play_complain(p, line, "%s: %s", operation, fault_row(fault)->name);
+	buf_free(&result);
+}
+
+static const struct {
+	const char *word;
+	size_t least_words;
+	void (*act)(struct play *, const struct scenario_line *);
+} actions[] = {
+	{ "send", 4, do_send },	  { "resend", 2, do_resend }, { "kill", 2, do_kill }, { "power-cut", 2, do_power_cut },
+	{ "disk", 3, do_disk },	  { "road", 2, do_road },     { "cut", 2, do_cut },   { "skew", 2, do_skew },
+	{ "switch", 3, do_switch }, { "script", 2, do_script }, { "queue", 3, do_queue },
+};
+
+void script_do(struct play *p, const struct scenario_line *line)
+{
+	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+		if (span_equal(line->words[0], span_of(actions[i].word)) && line->count >= actions[i].least_words) {
+			actions[i].act(p, line);
+			return;
+		}
+	play_complain(p, line, "'%.*s' is nothing that can be done", SPAN_ARGS(line->words[0]));
+}
+
+/* --- what can be prepared */
+
+static void prepare_network(struct play *p, const struct scenario_line *line)
+{
+	struct world_network n = { 1, 20, 0, 1, 256 * 1024, 1500 };
+	int64_t most;
+
+	if (!number_of(p, line, "ms", n.most_ms, &most))
+		return;
+	n.most_ms = (int)most;
+	world_network(&n);
+}
+
+static void prepare_pool(struct play *p, const struct scenario_line *line)
+{
+	char name[32];
+	int64_t ms;
+
+	snprintf(name, sizeof name, "%.*s", SPAN_ARGS(line->words[1]));
+	if (number_of(p, line, "ms", 2, &ms))
+		world_pool_delay(name, 0, (int)ms);
+}
+
+void script_prepare(struct play *p, const struct scenario_line *line)
+{
+	struct span what = line->words[0];
+
+	if (span_equal(what, SPAN("until")) && scenario_number(line->words[1], &p->until_ms))
+		return;
+	if (span_equal(what, SPAN("boot"))) {
+		for (size_t i = 1; i < line->count; i++)
+			buf_print(&p->boot, "%.*s ", SPAN_ARGS(line->words[i]));
+		buf_put_byte(&p->boot, '\n');
+	} else if (span_equal(what, SPAN("client")) && line->count == 3) {
+		buf_print(&p->client, ",\"%.*s\":\"%.*s\"", SPAN_ARGS(line->words[1]), SPAN_ARGS(line->words[2]));
+	} else if (span_equal(what, SPAN("network"))) {
+		prepare_network(p, line);
+	} else if (span_equal(what, SPAN("pool"))) {
+		prepare_pool(p, line);
+	} else {
+		play_complain(p, line, "'%.*s' is nothing that can be prepared", SPAN_ARGS(what));
+	}
+}
+
+/* --- what became of it */
+
+static void on_mail(void *self, struct span recipients, struct span bytes)
+{
+	struct play *p = self;
+
+	if (!ledger_arrived(&p->ledger, recipients, bytes))
+		play_complain(p, NULL, "mail arrived that nobody sent, for %.*s", SPAN_ARGS(recipients));
+}
+
+static void count_item(struct play *p, json_t *item)
+{
+	struct span id = json_text(item, "id"), state = json_text(item, "state");
+
+	for (size_t i = 0; i < p->ledger.count; i++) {
+		struct letter *letter = &p->ledger.letters[i];
+
+		if (!span_equal(letter_id(letter), id) && !span_equal(json_text(item, "message_id"), letter_message_id(letter)))
+			continue;
+		letter->is_held = letter->is_held || span_equal(state, SPAN("held"));
+		letter->is_queued = letter->is_queued || !span_equal(state, SPAN("held"));
+	}
+}
+
+void script_count(struct play *p)
+{
+	struct buf result;
+	json_t *list, *item;
+	size_t at;
+
+	ledger_recount(&p->ledger);
+	cloud_mails(p->cloud, on_mail, p);
+	buf_init(&result, QUEUE_BYTES);
+	if (admin_ask(p->admin, ROLE_POST, "queue list", &result, "{}"))
+		play_complain(p, NULL, "the queue is not told: %.*s", SPAN_ARGS(buf_span(&result)));
+	list = json_read(buf_span(&result), QUEUE_BYTES);
+	json_array_foreach(json_object_get(list, "items"), at, item)
+		count_item(p, item);
+	json_decref(list);
+	buf_free(&result);
+}
+
+/* --- what is expected */
+
+static void expect_reply(struct play *p, const struct scenario_line *line, const struct letter *letter)
+{
+	struct span pattern = line->words[2];
+	int64_t number = (int64_t)letter->try_count;
+
+	if (line->count == 4 && (!scenario_number(line->words[2], &number) || number < 1 || number > (int64_t)letter->try_count)) {
+		play_complain(p, line, "there was no such try");
+		return;
+	}
+	if (line->count == 4)
+		pattern = line->words[3];
+	if (!number || !scenario_like(span_of(letter->tries[number - 1].reply), pattern))
+		play_complain(p, line, "the reply was: %s", number ? letter->tries[number - 1].reply : "none");
+}
+
+static void expect_count(struct play *p, const struct scenario_line *line, size_t count)
+{
+	int64_t wanted;
+
+	if (!scenario_number(line->words[2], &wanted) || (size_t)wanted != count)
+		play_complain(p, line, "it was %zu", count);
+}
+
+static size_t arrived(const struct letter *letter, struct span recipient)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < letter->recipient_count; i++)
+		if (!recipient.size || span_equal(span_of(letter->recipients[i]), recipient))
+			count += letter->arrived[i];
+	return count;
+}
+
+static size_t said(struct span text, struct span what)
+{
+	size_t count = 0, at;
+
+	while ((at = span_find(text, what)) < text.size) {
+		count++;
+		text = span_slice(text, at + what.size, text.size);
+	}
+	return count;
+}
+
+static void expect_of_letter(struct play *p, const struct scenario_line *line)
+{
+	const struct letter *letter = ledger_letter(&p->ledger, line->words[1]);
+	struct span what = line->words[0];
+
+	if (!letter)
+		play_complain(p, line, "there is no such letter");
+	else if (span_equal(what, SPAN("reply")) && line->count > 2)
+		expect_reply(p, line, letter);
+	else if (span_equal(what, SPAN("arrived")) && line->count > 2)
+		expect_count(p, line, arrived(letter, scenario_option(line, "for")));
+	else if (span_equal(what, SPAN("reports")) && line->count > 2)
+		expect_count(p, line, letter->reports);
+	else if (span_equal(what, SPAN("held")) ? !letter->is_held : span_equal(what, SPAN("queued")) ? !letter->is_queued : true)
+		play_complain(p, line, "it is not so");
+}
+
+void script_expect(struct play *p, const struct scenario_line *line)
+{
+	struct span what = line->words[0];
+
+	if (span_equal(what, SPAN("said")) && line->count > 2) {
+		size_t count = said(buf_span(&p->log), line->words[1]);
+
+		if (!span_equal(line->words[2], SPAN("some")))
+			expect_count(p, line, count);
+		else if (!count)
+			play_complain(p, line, "it was never said");
+	} else if (span_equal(what, SPAN("none")) && line->count > 1) {
+		const struct letter *letter = ledger_letter(&p->ledger, line->words[1]);
+
+		if (!letter || letter->is_held || letter->is_queued)
+			play_complain(p, line, "something of it waits");
+	} else if (line->count > 1) {
+		expect_of_letter(p, line);
+	} else {
+		play_complain(p, line, "that cannot be expected");
+	}
+}
