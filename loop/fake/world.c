@@ -161,6 +161,11 @@ bool world_run_until(int64_t at_ms, bool (*is_done)(void *self), void *self)
 	return true;
 }
 
+int64_t world_ms(void)
+{
+	return world_now()->now_ms;
+}
+
 uint64_t world_steps(void)
 {
 	return world_now()->steps;

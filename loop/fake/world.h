@@ -26,6 +26,9 @@ bool world_step(void);
 /* Runs what is due up to `at_ms`, which is then the time; stops early, with false, when `is_done` (may be NULL) says so. */
 bool world_run_until(int64_t at_ms, bool (*is_done)(void *self), void *self);
 
+/* The virtual time. */
+int64_t world_ms(void);
+
 /* Things that happened since the beginning. */
 uint64_t world_steps(void);
 

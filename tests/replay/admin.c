@@ -5,6 +5,7 @@
 #include "loop/link.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { WAIT_MS = 60000, ARGUMENTS_BYTES = 16384 };

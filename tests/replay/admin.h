@@ -10,6 +10,7 @@
 
 struct admin;
 
+/* Without links until admin_link(). */
 struct admin *admin_new(void);
 void admin_free(struct admin **);
 

@@ -5,6 +5,7 @@
 #include "loop/fake/world.h"
 #include "loop/stream.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,6 +11,7 @@
 
 struct applications;
 
+/* None runs until application_send(). */
 struct applications *applications_new(void);
 void applications_free(struct applications **);
 

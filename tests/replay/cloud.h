@@ -9,6 +9,7 @@
 
 struct cloud;
 
+/* The preset tenant, on a loop of its own. */
 struct cloud *cloud_new(void);
 void cloud_free(struct cloud **);
 

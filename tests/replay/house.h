@@ -22,6 +22,7 @@ struct house_settings {
 	void *self;
 };
 
+/* Begins every role; they serve when house_is_ready(). */
 struct house *house_new(const struct house_settings *);
 void house_free(struct house **);
 

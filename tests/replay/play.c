@@ -130,8 +130,8 @@ static bool link_mailbox(struct play *p, struct buf *result)
 		play_complain(p, NULL, "the device code is not approved: %.*s", SPAN_ARGS(buf_span(result)));
 		return false;
 	}
-	for (until = loop_now_ms(NULL) + LINK_MS; loop_now_ms(NULL) < until && strcmp(state, "linked");) {
-		world_run_until(loop_now_ms(NULL) + 1000, NULL, NULL);
+	for (until = world_ms() + LINK_MS; world_ms() < until && strcmp(state, "linked");) {
+		world_run_until(world_ms() + 1000, NULL, NULL);
 		if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox show", result, "{\"address\":\"%s\"}", p->mailbox), "show", result))
 			return false;
 		read_text(result, "state", state, sizeof state);
@@ -206,7 +206,7 @@ static bool something_is_due(void *self)
 
 static void perform(struct play *p)
 {
-	p->begun_ms = loop_now_ms(NULL);
+	p->begun_ms = world_ms();
 	p->has_begun = true;
 	world_note("the play begins");
 	for (size_t i = 0; i < p->scenario.count; i++)

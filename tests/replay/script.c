@@ -172,6 +172,17 @@ static void do_script(struct play *p, const struct scenario_line *line)
 		play_complain(p, line, "the twin does not take that fault");
 }
 
+static void do_reload(struct play *p, const struct scenario_line *line)
+{
+	char why[256] = "";
+
+	for (size_t i = 1; i < line->count; i++)
+		buf_print(&p->boot, "%.*s ", SPAN_ARGS(line->words[i]));
+	buf_put_byte(&p->boot, '\n');
+	if (!house_reload(p->house, buf_span(&p->boot), why))
+		play_complain(p, line, "the reload is refused: %s", why);
+}
+
 static void do_queue(struct play *p, const struct scenario_line *line)
 {
 	struct letter *letter = line->count > 2 ? ledger_letter(&p->ledger, line->words[2]) : NULL;
@@ -200,6 +211,7 @@ static const struct {
 	{ "send", 4, do_send },	  { "resend", 2, do_resend }, { "kill", 2, do_kill }, { "power-cut", 2, do_power_cut },
 	{ "disk", 3, do_disk },	  { "road", 2, do_road },     { "cut", 2, do_cut },   { "skew", 2, do_skew },
 	{ "switch", 3, do_switch }, { "script", 2, do_script }, { "queue", 3, do_queue },
+	{ "reload", 1, do_reload },
 };
 
 void script_do(struct play *p, const struct scenario_line *line)
