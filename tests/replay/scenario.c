@@ -7,7 +7,7 @@
 
 enum { ARENA_BYTES = 1024 * 1024 };
 
-static const char *const preparations[] = { "boot", "client", "mailbox", "until", "network", "pool" };
+static const char *const preparations[] = { "boot", "client", "until", "network", "pool" };
 
 bool scenario_number(struct span text, int64_t *out)
 {
