@@ -237,7 +237,9 @@ static void stream_ended(void *self, enum fault fault, struct span why)
 	struct http_fetch *f = self;
 	char copy[160];
 
-	if (fault == FAULT_CLOSED && f->answer.status && llhttp_finish(&f->parser) == HPE_OK) {
+	if (fault == FAULT_CLOSED && f->answer.status)
+		llhttp_finish(&f->parser); /* a body without a length ends here */
+	if (f->is_whole) {
 		finish(f);
 		return;
 	}
