@@ -199,14 +199,26 @@ static void do_due(struct play *p)
 	p->due_count = 0;
 }
 
+/* Lines that wait for a number of things to have happened are looked at between any two of them. */
 static bool something_is_due(void *self)
 {
-	return ((struct play *)self)->due_count != 0;
+	struct play *p = self;
+
+	for (size_t i = 0; i < p->scenario.count; i++) {
+		struct scenario_line *line = &p->scenario.lines[i];
+
+		if (line->kind == SCENARIO_STEP && !line->seen && (int64_t)(world_steps() - p->begun_step) >= line->at_ms) {
+			line->seen = 1;
+			put_due(p, line);
+		}
+	}
+	return p->due_count != 0;
 }
 
 static void perform(struct play *p)
 {
 	p->begun_ms = world_ms();
+	p->begun_step = world_steps();
 	p->has_begun = true;
 	world_note("the play begins");
 	for (size_t i = 0; i < p->scenario.count; i++)
@@ -228,6 +240,8 @@ static void look_back(struct play *p)
 
 		if (line->kind == SCENARIO_EXPECT)
 			script_expect(p, line);
+		if (line->kind == SCENARIO_STEP && !line->seen)
+			play_complain(p, line, "there were not so many steps");
 		if (line->kind == SCENARIO_WHEN && line->seen < line->times)
 			play_complain(p, line, "'%.*s' was said %u times only", SPAN_ARGS(line->text), line->seen);
 	}

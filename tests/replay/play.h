@@ -23,6 +23,7 @@ struct play {
 	struct ledger ledger;
 	char mailbox[128], user[128], password[256];
 	int64_t begun_ms, until_ms;
+	uint64_t begun_step;
 	bool has_begun;
 	/* lines whose time has come, in order; done between two events */
 	struct scenario_line *due[PLAY_DUE_MAX];

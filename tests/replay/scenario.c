@@ -113,8 +113,8 @@ static bool read_line(struct scenario_line *line)
 {
 	struct span first = line->words[0];
 
-	if (span_equal(first, SPAN("at")) && line->count > 2) {
-		line->kind = SCENARIO_AT;
+	if ((span_equal(first, SPAN("at")) || span_equal(first, SPAN("step"))) && line->count > 2) {
+		line->kind = span_equal(first, SPAN("at")) ? SCENARIO_AT : SCENARIO_STEP;
 		if (!scenario_number(line->words[1], &line->at_ms))
 			return false;
 		drop_words(line, 2);

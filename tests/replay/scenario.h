@@ -14,6 +14,7 @@ enum { SCENARIO_LINES_MAX = 200, SCENARIO_WORDS_MAX = 24 };
 enum scenario_kind {
 	SCENARIO_PREPARE, /* "boot ...", "client ...", "mailbox ...", "until ..." */
 	SCENARIO_AT,      /* "at MS ..." */
+	SCENARIO_STEP,    /* "step N ..." */
 	SCENARIO_WHEN,    /* "when TEXT [times N] [after MS] ..." */
 	SCENARIO_EXPECT,  /* "expect ..." */
 };
@@ -21,7 +22,7 @@ enum scenario_kind {
 struct scenario_line {
 	unsigned number;
 	enum scenario_kind kind;
-	int64_t at_ms;       /* AT: since the play began. WHEN: since the text was seen, or -1 for at once */
+	int64_t at_ms;       /* AT: since the play began. WHEN: since the text was seen, or -1 for at once. STEP: after so many things happened */
 	struct span text;    /* WHEN */
 	unsigned times;      /* WHEN: at which sight of it */
 	unsigned seen;       /* the player's: so often so far */

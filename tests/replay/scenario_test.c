@@ -13,8 +13,10 @@ static void lines_are_read(void **state)
 	assert_true(scenario_read(&s, SPAN("# a comment\n\nboot verdict_wait_ms = 100  # another\n"
 					   "at 10 send m1 to \"a b\" c\n"
 					   "when \"a text\" times 2 after 30 kill post\nwhen x kill gate\n"
-					   "expect reply m1 250*\n"), why));
-	assert_int_equal(s.count, 5);
+					   "expect reply m1 250*\nstep 3..3 kill post\n"), why));
+	assert_int_equal(s.count, 6);
+	assert_int_equal(s.lines[5].kind, SCENARIO_STEP);
+	assert_int_equal(s.lines[5].at_ms, 3);
 	assert_int_equal(s.lines[0].kind, SCENARIO_PREPARE);
 	assert_int_equal(s.lines[0].count, 4);
 	assert_int_equal(s.lines[1].kind, SCENARIO_AT);
