@@ -124,21 +124,21 @@ static bool link_mailbox(struct play *p, struct buf *result)
 	char code[64], state[64] = "";
 	int64_t until;
 
-	if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox link", result, "{\"address\":\"%s\",\"device\":true}", p->mailbox), "link", result))
+	if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox.link", result, "{\"address\":\"%s\",\"device\":true}", p->mailbox), "link", result))
 		return false;
 	if (!read_text(result, "user_code", code, sizeof code) || !cloud_approve(p->cloud, span_of(code), span_of(p->mailbox))) {
 		play_complain(p, NULL, "the device code is not approved: %.*s", SPAN_ARGS(buf_span(result)));
 		return false;
 	}
-	for (until = world_ms() + LINK_MS; world_ms() < until && strcmp(state, "linked");) {
+	for (until = world_ms() + LINK_MS; world_ms() < until && strcmp(state, "ready");) {
 		world_run_until(world_ms() + 1000, NULL, NULL);
-		if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox show", result, "{\"address\":\"%s\"}", p->mailbox), "show", result))
+		if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox.show", result, "{\"address\":\"%s\"}", p->mailbox), "show", result))
 			return false;
 		read_text(result, "state", state, sizeof state);
 	}
-	if (strcmp(state, "linked") != 0)
+	if (strcmp(state, "ready") != 0)
 		play_complain(p, NULL, "the mailbox is not linked: %.*s", SPAN_ARGS(buf_span(result)));
-	return !strcmp(state, "linked");
+	return !strcmp(state, "ready");
 }
 
 static bool set_up(struct play *p, struct buf *result)
@@ -148,13 +148,13 @@ static bool set_up(struct play *p, struct buf *result)
 
 	buf_init(&registration, TEXT_BYTES);
 	cloud_registration(p->cloud, &registration);
-	good = must(p, admin_ask(p->admin, ROLE_VAULT, "org add", result, "{\"name\":\"contoso\"}"), "org add", result) &&
-	       must(p, admin_ask(p->admin, ROLE_VAULT, "provider add", result, "{\"name\":\"twin\",\"org\":\"contoso\",%.*s}",
+	good = must(p, admin_ask(p->admin, ROLE_VAULT, "org.add", result, "{\"name\":\"contoso\"}"), "org add", result) &&
+	       must(p, admin_ask(p->admin, ROLE_VAULT, "provider.add", result, "{\"name\":\"twin\",\"org\":\"contoso\",%.*s}",
 				 SPAN_ARGS(buf_span(&registration))), "provider add", result) &&
-	       must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox add", result,
+	       must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox.add", result,
 				 "{\"address\":\"%s\",\"org\":\"contoso\",\"provider\":\"twin\"}", p->mailbox), "mailbox add", result) &&
 	       link_mailbox(p, result) &&
-	       must(p, admin_ask(p->admin, ROLE_VAULT, "client add", result,
+	       must(p, admin_ask(p->admin, ROLE_VAULT, "client.add", result,
 				 "{\"name\":\"app\",\"org\":\"contoso\",\"mailbox\":[\"%s\"]%.*s}", p->mailbox, SPAN_ARGS(buf_span(&p->client))),
 		    "client add", result);
 	buf_free(&registration);

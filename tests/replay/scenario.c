@@ -9,15 +9,28 @@ enum { ARENA_BYTES = 1024 * 1024 };
 
 static const char *const preparations[] = { "boot", "client", "until", "network", "pool" };
 
-bool scenario_number(struct span text, int64_t *out)
+static bool read_range(struct span text, uint64_t *low_out, uint64_t *high_out)
 {
 	size_t dots = span_find(text, SPAN(".."));
+
+	if (!span_number(span_slice(text, 0, dots), low_out))
+		return false;
+	*high_out = *low_out;
+	return dots == text.size || (span_number(span_slice(text, dots + 2, text.size), high_out) && *high_out >= *low_out);
+}
+
+bool scenario_within(struct span text, int64_t number)
+{
 	uint64_t low, high;
 
-	if (!span_number(span_slice(text, 0, dots), &low))
-		return false;
-	high = low;
-	if (dots < text.size && (!span_number(span_slice(text, dots + 2, text.size), &high) || high < low))
+	return read_range(text, &low, &high) && number >= (int64_t)low && number <= (int64_t)high;
+}
+
+bool scenario_number(struct span text, int64_t *out)
+{
+	uint64_t low, high;
+
+	if (!read_range(text, &low, &high))
 		return false;
 	*out = (int64_t)(low + world_dice(high - low + 1));
 	return true;

@@ -43,6 +43,9 @@ void scenario_free(struct scenario *);
 /* A number, or one of the range "A..B". */
 bool scenario_number(struct span, int64_t *out);
 
+/* Whether a number is the one, or of the range, that the text says. */
+bool scenario_within(struct span, int64_t number);
+
 /* Whether `text` is like `pattern`, in which * is anything. */
 bool scenario_like(struct span text, struct span pattern);
 

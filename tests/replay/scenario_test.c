@@ -56,6 +56,10 @@ static void ranges_are_rolled(void **state)
 	assert_int_equal(number, 12);
 	assert_false(scenario_number(SPAN("7..5"), &number));
 	assert_false(scenario_number(SPAN("x"), &number));
+	assert_true(scenario_within(SPAN("2..3"), 3));
+	assert_false(scenario_within(SPAN("2..3"), 4));
+	assert_false(scenario_within(SPAN("2"), 1));
+	assert_false(scenario_within(SPAN("x"), 0));
 	world_end();
 }
 
