@@ -1,7 +1,9 @@
 #include "keeper/outfit.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/panic.h"
+#include "base/trail.h"
 #include "keeper/ports.h"
 #include "loop/stream.h"
 #include "loop/tls.h"
@@ -13,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FILE_BYTES_MAX = 4 * 1024 * 1024, BACKLOG = 4096 };
+enum { FILE_BYTES_MAX = 4 * 1024 * 1024, BACKLOG = 4096, WARN_DAYS = 30, DAY_MS = 86400000 };
 
 struct opening {
 	struct outfit *outfit;
@@ -111,6 +113,16 @@ static bool open_files(struct opening *o)
 	return true;
 }
 
+static void warn_of_end(const struct config_listener *l, int64_t days)
+{
+	struct trail trail;
+
+	if (days >= WARN_DAYS)
+		return;
+	trail_init(&trail, "keeper", SPAN(""));
+	TRAIL(&trail, EVENT_CERTIFICATE_ENDS, TRAIL_TEXT("listener", l->name), TRAIL_TEXT("file", l->certificate), TRAIL_NUMBER("days", days));
+}
+
 /* The same check that the role will make, so that a bad pair is refused before anything changes hands. */
 static bool check_certificate(struct opening *o, const struct config_listener *l)
 {
@@ -137,6 +149,8 @@ static bool check_certificate(struct opening *o, const struct config_listener *l
 	good = good && tls_server_new(&tls, &settings, &why) == FAULT_OK;
 	if (!good)
 		fails(o, "certificate of listener", l->name, why);
+	if (tls)
+		warn_of_end(l, (tls_ends_at_ms(tls) - clock_wall_ms()) / DAY_MS);
 	if (tls)
 		tls_drop(&tls);
 	buf_free(&certificate);
