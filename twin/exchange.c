@@ -1,0 +1,195 @@
+#include "twin/exchange.h"
+
+#include "base/clock.h"
+#include "base/panic.h"
+
+#include <stdlib.h>
+
+enum { LISTENERS_MAX = 4 };
+
+struct connection {
+	struct exchange *exchange;
+	struct connection *next;
+	struct stream *stream;
+	struct exchange_session session;
+	struct timer timer; /* a held reply, or the end of patience */
+	bool begun, securing;
+};
+
+struct exchange {
+	struct loop *loop;
+	struct tls *tls;
+	struct exchange_world *world;
+	struct connection *connections;
+	size_t count;
+	struct listener *listeners[LISTENERS_MAX];
+	size_t listener_count;
+};
+
+/* Takes it out and frees it; with `politely`, what was queued is still sent. */
+static void drop(struct connection *c, bool politely)
+{
+	struct connection **place = &c->exchange->connections;
+
+	while (*place != c)
+		place = &(*place)->next;
+	*place = c->next;
+	c->exchange->count--;
+	timer_stop(&c->timer);
+	if (c->begun)
+		exchange_session_fini(&c->session);
+	if (politely)
+		stream_finish(&c->stream);
+	else
+		stream_close(&c->stream);
+	free(c);
+}
+
+/* Sends what is due and does what follows; false when the connection is gone. */
+static bool pump(struct connection *c)
+{
+	struct exchange_session *s = &c->session;
+
+	stream_write(c->stream, buf_span(&s->out));
+	buf_clear(&s->out);
+	if (s->is_held) {
+		timer_after(&c->timer, s->held_until_ms - loop_now_ms(c->exchange->loop));
+		return true;
+	}
+	timer_after(&c->timer, EXCHANGE_IDLE_MS);
+	if (s->next == EXCHANGE_CLOSE) {
+		drop(c, true);
+		return false;
+	}
+	if (s->next == EXCHANGE_START_TLS && !c->securing) {
+		c->securing = true;
+		stream_start_tls_server(c->stream, c->exchange->tls);
+	}
+	return true;
+}
+
+static void on_timer(void *self)
+{
+	struct connection *c = self;
+
+	if (!c->session.is_held) {
+		exchange_session_end(&c->session, TWIN_REPLY_TIMEOUT, clock_wall_ms());
+		pump(c);
+		return;
+	}
+	exchange_session_tick(&c->session, loop_now_ms(c->exchange->loop));
+	if (pump(c) && !c->session.is_held)
+		stream_resume(c->stream);
+}
+
+static void on_opened(void *self)
+{
+	struct connection *c = self;
+
+	if (c->securing) {
+		c->securing = false;
+		exchange_session_secured(&c->session);
+	}
+}
+
+static size_t on_data(void *self, struct span bytes)
+{
+	struct connection *c = self;
+	size_t taken;
+
+	if (c->securing)
+		return 0;
+	taken = exchange_session_feed(&c->session, bytes, loop_now_ms(c->exchange->loop), clock_wall_ms());
+	pump(c);
+	return taken;
+}
+
+static void on_ended(void *self, enum fault fault, struct span why)
+{
+	drop(self, false);
+}
+
+static const struct stream_events events = { on_opened, on_data, NULL, on_ended };
+
+static void accepted(void *self, int fd, const struct address *peer)
+{
+	struct exchange *x = self;
+	struct connection *c = calloc(1, sizeof *c);
+	struct buf name;
+
+	ASSERT(c);
+	*c = (struct connection){ .exchange = x, .next = x->connections };
+	x->connections = c;
+	x->count++;
+	timer_init(&c->timer, x->loop, on_timer, c);
+	c->stream = stream_adopt_take(x->loop, fd, &events, c);
+	if (x->count > EXCHANGE_SESSIONS_MAX) {
+		drop(c, false);
+		return;
+	}
+	buf_init(&name, 64);
+	address_print(&name, peer, false);
+	exchange_session_init(&c->session, x->world, buf_span(&name), loop_now_ms(x->loop), clock_wall_ms());
+	c->begun = true;
+	buf_free(&name);
+	pump(c);
+}
+
+struct exchange *exchange_new(struct loop *loop, struct tls *tls, struct exchange_world *world)
+{
+	struct exchange *x = calloc(1, sizeof *x);
+
+	ASSERT(x);
+	*x = (struct exchange){ .loop = loop, .tls = tls_hold(tls), .world = world };
+	return x;
+}
+
+void exchange_listen(struct exchange *x, int fd)
+{
+	ASSERT(x->listener_count < LISTENERS_MAX);
+	x->listeners[x->listener_count++] = listener_new(x->loop, fd, accepted, x);
+}
+
+void exchange_free(struct exchange **exchange)
+{
+	struct exchange *x = *exchange;
+
+	if (!x)
+		return;
+	for (size_t i = 0; i < x->listener_count; i++)
+		listener_free(&x->listeners[i]);
+	while (x->connections)
+		drop(x->connections, false);
+	tls_drop(&x->tls);
+	free(x);
+	*exchange = NULL;
+}
+
+static bool concerns(const struct twin_change *change, const struct exchange_session *s)
+{
+	if (change->ends == TWIN_ENDS_NONE || (change->user && change->user != s->user))
+		return false;
+	return change->ends == TWIN_ENDS_ALL || s->by_password;
+}
+
+void exchange_end_sessions(struct exchange *x, const struct twin_change *change)
+{
+	struct connection *next;
+
+	for (struct connection *c = x->connections; c; c = next) {
+		next = c->next;
+		if (!concerns(change, &c->session))
+			continue;
+		exchange_session_end(&c->session, TWIN_REPLY_CLOSING, clock_wall_ms());
+		pump(c);
+	}
+}
+
+size_t exchange_sessions(const struct exchange *x, const struct twin_user *user)
+{
+	size_t count = 0;
+
+	for (const struct connection *c = x->connections; c; c = c->next)
+		count += !user || c->session.user == user;
+	return count;
+}
