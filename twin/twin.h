@@ -20,6 +20,7 @@ struct twin_settings {
 	int64_t smtp_port;      /* 0 lets the system choose; below 0: what the file says */
 	int64_t http_port;
 	struct twin_keys *keys; /* taken; NULL makes new ones */
+	struct span certificate_pem, key_pem; /* for SMTP instead of the keys' own, for replay; or empty */
 	struct disk *mail_directory; /* where mail is also put, or NULL; stays the caller's */
 };
 

@@ -1,0 +1,256 @@
+#include "keeper/twin_main.h"
+
+#include "base/clock.h"
+#include "loop/disk.h"
+#include "twin/twin.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { DONE = 0, FAILED = 1, USAGE = 2, SMTP_PORT = 3587, HTTP_PORT = 3443 };
+
+static const char keys_name[] = "twin-keys.pem", ca_name[] = "twin-ca.pem";
+
+static const char usage[] =
+	"usage: postern twin [--config FILE] [--data DIR] [--mail DIR] [--port-base N]\n"
+	"                    [--smtp-port N] [--http-port N] [--print-config]\n"
+	"       postern twin mail [N] | switch NAME VALUE [MAILBOX] | code ADDRESS\n"
+	"       postern twin fault NAME [STAGE] [times=N|always] [ms=N] [mailbox=ADDRESS] [text=REPLY]\n"
+	"       postern twin faults | user ADDRESS [password=...] [authenticator=...] | state | reset [WHAT]\n"
+	"                    [--url URL] [--json]\n";
+
+struct options {
+	const char *config_path, *mail_path;
+	char data[512];
+	int64_t smtp_port, http_port;
+	bool print;
+};
+
+static int complain(const char *what, const char *why)
+{
+	fprintf(stderr, "postern twin: %s: %s\n", what, why);
+	return FAILED;
+}
+
+static void default_data(char out[512])
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	if (!geteuid())
+		snprintf(out, 512, "/var/lib/postern-twin");
+	else if (state && *state)
+		snprintf(out, 512, "%s/postern-twin", state);
+	else
+		snprintf(out, 512, "%s/.local/state/postern-twin", home && *home ? home : ".");
+}
+
+static bool number_of(const char *text, int64_t limit, int64_t *out)
+{
+	uint64_t number;
+
+	if (!text || !span_number(span_of(text), &number) || number > (uint64_t)limit)
+		return false;
+	*out = (int64_t)number;
+	return true;
+}
+
+static bool take_option(struct options *o, const char *name, const char *value)
+{
+	int64_t base;
+
+	if (!strcmp(name, "--config"))
+		return (o->config_path = value);
+	if (!strcmp(name, "--mail"))
+		return (o->mail_path = value);
+	if (!strcmp(name, "--data"))
+		return value && snprintf(o->data, sizeof o->data, "%s", value) < (int)sizeof o->data;
+	if (!strcmp(name, "--smtp-port"))
+		return number_of(value, 65535, &o->smtp_port);
+	if (!strcmp(name, "--http-port"))
+		return number_of(value, 65535, &o->http_port);
+	if (strcmp(name, "--port-base") || !number_of(value, 65535 - SMTP_PORT, &base))
+		return false;
+	o->smtp_port = base + SMTP_PORT;
+	o->http_port = base + HTTP_PORT;
+	return true;
+}
+
+static bool read_options(struct options *o, int count, char **words)
+{
+	*o = (struct options){ .smtp_port = -1, .http_port = -1 };
+	default_data(o->data);
+	for (int i = 1; i < count; i++) {
+		if (!strcmp(words[i], "--print-config")) {
+			o->print = true;
+			continue;
+		}
+		if (!take_option(o, words[i], i + 1 < count ? words[i + 1] : NULL))
+			return false;
+		i++;
+	}
+	return true;
+}
+
+/* Makes the directories above the last one. */
+static void make_parents(const char *path)
+{
+	char part[512];
+
+	snprintf(part, sizeof part, "%s", path);
+	for (char *at = strchr(part + 1, '/'); at; at = strchr(at + 1, '/')) {
+		struct disk *d = NULL;
+
+		*at = 0;
+		if (access(part, F_OK) && disk_open(&d, part, true) == FAULT_OK)
+			disk_close(&d);
+		*at = '/';
+	}
+}
+
+/* A whole small file of the directory, appended. */
+static bool read_file(struct disk *d, const char *name, struct buf *out)
+{
+	struct disk_file *file = NULL;
+	uint64_t size = 0;
+	size_t got = 0;
+	char *room;
+	bool ok = disk_file_open(&file, d, name, DISK_READ) == FAULT_OK && disk_size(file, &size) == FAULT_OK && (room = buf_room(out, size)) &&
+		  disk_read(file, 0, room, size, &got) == FAULT_OK;
+
+	if (file)
+		disk_file_close(&file);
+	buf_grew(out, ok ? got : 0);
+	return ok;
+}
+
+static enum fault write_file(struct disk *d, const char *name, struct span bytes)
+{
+	struct disk_file *file = NULL;
+	enum fault fault = disk_remove(d, name);
+
+	if (fault == FAULT_OK || fault == FAULT_NOT_FOUND)
+		fault = disk_file_open(&file, d, name, DISK_MAKE);
+	if (fault == FAULT_OK)
+		fault = disk_write(file, 0, bytes);
+	if (fault == FAULT_OK)
+		fault = disk_sync(file);
+	if (file)
+		disk_file_close(&file);
+	return fault;
+}
+
+/* The keys of the last time, or new ones. */
+static enum fault open_keys(struct twin_keys **out, struct disk *d)
+{
+	enum fault fault = FAULT_OK;
+	struct buf saved;
+
+	buf_init(&saved, (size_t)TWIN_PEM_BYTES * 4);
+	if (!read_file(d, keys_name, &saved) || twin_keys_load(out, buf_span(&saved), clock_wall_ms()) != FAULT_OK) {
+		buf_clear(&saved);
+		fault = twin_keys_make(out, clock_wall_ms());
+		if (fault == FAULT_OK)
+			fault = twin_keys_save(*out, &saved);
+		if (fault == FAULT_OK)
+			fault = write_file(d, keys_name, buf_span(&saved));
+	}
+	if (fault == FAULT_OK)
+		fault = write_file(d, ca_name, twin_keys_ca(*out));
+	buf_wipe(&saved);
+	return fault;
+}
+
+static bool read_path(const char *path, struct buf *out)
+{
+	FILE *file = fopen(path, "re");
+	char part[4096];
+	size_t size = 1;
+
+	while (file && size) {
+		size = fread(part, 1, sizeof part, file);
+		buf_put(out, (struct span){ part, size });
+	}
+	if (file)
+		fclose(file);
+	return file && !out->overfull;
+}
+
+/* For people: who there is, and where. */
+static void introduce(struct twin *t)
+{
+	const struct twin_tenant *tenant = twin_tenant(t);
+
+	printf("\n%s (%s)\n  pages and switches  %s\n  SMTP                127.0.0.1:%u, STARTTLS\n", tenant->name, tenant->domain, twin_url(t),
+	       (unsigned)twin_smtp_port(t));
+	for (size_t i = 0; i < tenant->app_count; i++)
+		printf("  application         %s  %s\n  client secret       %s\n", tenant->apps[i].name, tenant->apps[i].id, tenant->apps[i].secret);
+	for (size_t i = 0; i < tenant->user_count; i++)
+		printf("  %-30s %-20s %s\n", tenant->users[i].address, tenant->users[i].password, tenant->users[i].authenticator);
+	printf("\n  A code of an authenticator: postern twin code ADDRESS\n");
+}
+
+static void stop(void *self)
+{
+	loop_stop(self);
+}
+
+static int serve(const struct options *o, struct disk *data, struct disk *mail)
+{
+	struct twin_settings settings = { .smtp_port = o->smtp_port, .http_port = o->http_port, .mail_directory = mail };
+	struct loop *loop = loop_new();
+	char why[TWIN_WHY_BYTES] = "";
+	struct twin *twin = NULL;
+	struct buf config;
+	enum fault fault;
+
+	buf_init(&config, TWIN_CONFIG_BYTES);
+	if (o->config_path && !read_path(o->config_path, &config))
+		return complain(o->config_path, strerror(errno));
+	settings.config = buf_span(&config);
+	fault = open_keys(&settings.keys, data);
+	if (fault != FAULT_OK)
+		return complain(o->data, fault_row(fault)->says[LANGUAGE_EN]);
+	fault = twin_new(&twin, loop, &settings, why);
+	buf_free(&config);
+	if (fault != FAULT_OK)
+		return complain(fault_row(fault)->says[LANGUAGE_EN], why);
+	loop_on_signal(loop, SIGTERM, stop, loop);
+	loop_on_signal(loop, SIGINT, stop, loop);
+	printf("ready smtp=127.0.0.1:%u http=%s ca=%s/%s\n", (unsigned)twin_smtp_port(twin), twin_url(twin), o->data, ca_name);
+	if (isatty(STDOUT_FILENO))
+		introduce(twin);
+	fflush(stdout);
+	loop_run(loop);
+	return DONE;
+}
+
+int twin_main(int count, char **words)
+{
+	struct disk *data = NULL, *mail = NULL;
+	struct options o;
+	enum fault fault;
+
+	if (count > 1 && words[1][0] != '-')
+		return twin_ask(count, words);
+	if (!read_options(&o, count, words)) {
+		fputs(usage, count > 1 && !strcmp(words[1], "--help") ? stdout : stderr);
+		return count > 1 && !strcmp(words[1], "--help") ? DONE : USAGE;
+	}
+	if (o.print) {
+		printf("%.*s", SPAN_ARGS(twin_config_preset()));
+		return DONE;
+	}
+	make_parents(o.data);
+	fault = disk_open(&data, o.data, true);
+	if (fault == FAULT_OK)
+		fault = disk_lock(data);
+	if (fault != FAULT_OK)
+		return complain(o.data, fault_row(fault)->says[LANGUAGE_EN]);
+	if (o.mail_path && disk_open(&mail, o.mail_path, true) != FAULT_OK)
+		return complain(o.mail_path, strerror(errno));
+	return serve(&o, data, mail);
+}

@@ -1,0 +1,425 @@
+#include "twin/twin.h"
+
+#include "base/clock.h"
+#include "base/panic.h"
+#include "loop/http_server.h"
+#include "twin/twin_control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BACKLOG = 128, HANG_MS = 600000, RETRY_AFTER_SECONDS = 5 };
+
+/* A request whose answer waits: for a stall, or for ever. */
+struct visit {
+	struct twin *twin;
+	struct visit *next;
+	struct http_exchange *exchange;
+	struct timer timer;
+	bool hangs;
+};
+
+struct twin {
+	struct loop *loop;
+	struct twin_tenant *tenant, *preset;
+	struct twin_scripts *scripts;
+	struct twin_shelf *shelf;
+	struct twin_keys *keys;
+	struct exchange_counter *counters;
+	struct exchange_world world;
+	struct exchange *exchange;
+	struct entra *entra;
+	struct tls *tls;
+	struct twin_control control;
+	struct http_server *pages[2]; /* IPv4, and IPv6 where there is one */
+	struct visit *visits;
+	char url[64];
+	uint16_t smtp_port;
+};
+
+static bool is_local(struct span host)
+{
+	static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct span rest = span_slice(host, strlen(names[i]), host.size);
+
+		if (span_starts_fold(host, span_of(names[i])) && (!rest.size || rest.at[0] == ':'))
+			return true;
+	}
+	return false;
+}
+
+static struct twin_request request_of(struct http_exchange *x)
+{
+	const struct http_seen *seen = http_seen(x);
+	struct span accept = http_header(x, SPAN("Accept-Language"));
+
+	return (struct twin_request){ .method = seen->method,
+				      .path = seen->path,
+				      .query = seen->query,
+				      .body = seen->body,
+				      .content_type = seen->content_type,
+				      .authorization = http_header(x, SPAN("Authorization")),
+				      .accept_language = accept,
+				      .origin = http_header(x, SPAN("Origin")),
+				      .session = http_cookie(x, SPAN("ESTSAUTH")),
+				      .language = twin_language(accept),
+				      .wall_ms = clock_wall_ms() };
+}
+
+static void send_answer(struct http_exchange *x, const struct twin_response *r)
+{
+	struct span headers[5][2];
+	size_t count = 0;
+	char seconds[24];
+	struct buf policy;
+
+	buf_init(&policy, TWIN_FIELD_BYTES);
+	twin_page_policy(&policy, r);
+	headers[count][0] = SPAN("Content-Security-Policy");
+	headers[count++][1] = buf_span(&policy);
+	if (r->location.size) {
+		headers[count][0] = SPAN("Location");
+		headers[count++][1] = buf_span(&r->location);
+	}
+	if (r->cookie.size) {
+		headers[count][0] = SPAN("Set-Cookie");
+		headers[count++][1] = buf_span(&r->cookie);
+	}
+	if (r->retry_after_s >= 0) {
+		snprintf(seconds, sizeof seconds, "%lld", (long long)r->retry_after_s);
+		headers[count][0] = SPAN("Retry-After");
+		headers[count++][1] = span_of(seconds);
+	}
+	if (r->status == 401) {
+		headers[count][0] = SPAN("WWW-Authenticate");
+		headers[count++][1] = SPAN("Bearer");
+	}
+	http_answer(x, r->status, span_of(r->content_type), (const struct span(*)[2])headers, count, buf_span(&r->body));
+	buf_free(&policy);
+}
+
+static void says(struct twin_response *r, int status, enum language language, enum twin_word word)
+{
+	struct twin_page p = twin_page_begin(r, language, TWIN_WORD_BRAND, false);
+
+	r->status = status;
+	twin_page_put(&p, "<p>%w</p>\n", word);
+	twin_page_end(&p);
+}
+
+/* Does the work and answers, or ends the connection after the work. */
+static void answer(struct twin *t, struct http_exchange *x, bool cut_after)
+{
+	struct twin_request q = request_of(x);
+	struct twin_response r;
+
+	twin_response_init(&r);
+	if (!is_local(http_seen(x)->host))
+		says(&r, 403, q.language, TWIN_WORD_NOT_FOUND);
+	else if (!twin_control_handle(&t->control, &q, &r) && !entra_handle(t->entra, &q, &r))
+		says(&r, 404, q.language, TWIN_WORD_NOT_FOUND);
+	if (cut_after)
+		http_cut(x);
+	else
+		send_answer(x, &r);
+	twin_response_fini(&r);
+}
+
+static void visit_end(struct visit *v)
+{
+	struct visit **place = &v->twin->visits;
+
+	while (*place != v)
+		place = &(*place)->next;
+	*place = v->next;
+	timer_stop(&v->timer);
+	free(v);
+}
+
+static void visit_due(void *self)
+{
+	struct visit *v = self;
+	struct twin *t = v->twin;
+	struct http_exchange *x = v->exchange;
+	bool hangs = v->hangs;
+
+	visit_end(v);
+	http_on_gone(x, NULL, NULL);
+	if (hangs)
+		http_cut(x);
+	else
+		answer(t, x, false);
+}
+
+/* The client went away while its answer waited. */
+static void visit_gone(void *self)
+{
+	struct visit *v = self;
+	struct http_exchange *x = v->exchange;
+
+	visit_end(v);
+	http_answer(x, 500, SPAN(""), NULL, 0, SPAN(""));
+}
+
+static void wait_with(struct twin *t, struct http_exchange *x, int64_t ms, bool hangs)
+{
+	struct visit *v = calloc(1, sizeof *v);
+
+	ASSERT(v);
+	*v = (struct visit){ .twin = t, .next = t->visits, .exchange = x, .hangs = hangs };
+	t->visits = v;
+	timer_init(&v->timer, t->loop, visit_due, v);
+	timer_after(&v->timer, ms);
+	http_on_gone(x, visit_gone, v);
+}
+
+/* A page where JSON is due, as a proxy or a broken front end would give. */
+static void answer_page(struct http_exchange *x, int status, int64_t retry_after_s)
+{
+	struct twin_response r;
+
+	twin_response_init(&r);
+	r.status = status;
+	r.retry_after_s = retry_after_s;
+	buf_print(&r.body, "<!doctype html><html><head><title>%d</title></head><body><h1>Our services aren't available right now</h1></body></html>\n", status);
+	send_answer(x, &r);
+	twin_response_fini(&r);
+}
+
+static void answer_error(struct twin *t, struct http_exchange *x, const struct twin_script *s)
+{
+	struct twin_request q = request_of(x);
+	struct twin_response r;
+	char client[TWIN_TEXT_BYTES];
+
+	twin_response_init(&r);
+	twin_field_text(&q, SPAN("client_id"), client, sizeof client);
+	if (s->row->kind == TWIN_FAULT_ERROR) {
+		entra_error_json(&r, (int)s->row->number,
+				 &(struct entra_error_values){ .client = span_of(client),
+							       .tenant = span_of(t->tenant->name),
+							       .resource = SPAN("00000002-0000-0ff1-ce00-000000000000"),
+							       .issued = SPAN("2023-02-06T12:26:14.6448497Z") },
+				 q.wall_ms);
+	} else {
+		r.status = 400;
+		r.content_type = "application/json; charset=utf-8";
+		buf_put(&r.body, span_of(s->text));
+	}
+	send_answer(x, &r);
+	twin_response_fini(&r);
+}
+
+static void meet_script(struct twin *t, struct http_exchange *x, const struct twin_script *s)
+{
+	int64_t seconds = s->ms ? (s->ms + 999) / 1000 : RETRY_AFTER_SECONDS;
+
+	switch (s->row->kind) {
+	case TWIN_FAULT_STALL: wait_with(t, x, s->ms, false); break;
+	case TWIN_FAULT_HANG: wait_with(t, x, HANG_MS, true); break;
+	case TWIN_FAULT_CUT: http_cut(x); break;
+	case TWIN_FAULT_CUT_AFTER: answer(t, x, true); break;
+	case TWIN_FAULT_STATUS: answer_page(x, (int)s->row->number, s->row->number == 429 || s->row->number == 503 ? seconds : -1); break;
+	case TWIN_FAULT_HTML: answer_page(x, 200, -1); break;
+	case TWIN_FAULT_NO_REFRESH:
+		t->entra->no_refresh = true;
+		answer(t, x, false);
+		break;
+	default: answer_error(t, x, s); break;
+	}
+}
+
+static void on_request(void *self, struct http_exchange *x)
+{
+	struct twin *t = self;
+	enum twin_stage stage = entra_stage(http_seen(x)->path);
+	struct twin_script script;
+
+	if (stage != TWIN_STAGE_NONE && twin_script_take(t->scripts, stage, SPAN(""), &script))
+		meet_script(t, x, &script);
+	else
+		answer(t, x, false);
+}
+
+/* A bound descriptor on loopback; the port chosen is put back, for the second family to share. */
+static int bind_loopback(const char *address, uint16_t *port)
+{
+	struct address a;
+	int fd;
+
+	ASSERT(address_parse(&a, span_of(address), *port));
+	fd = listener_bind(&a, BACKLOG);
+	if (fd >= 0)
+		*port = listener_address(fd).port;
+	return fd;
+}
+
+static enum fault read_config(struct twin *t, const struct twin_settings *settings, uint16_t ports[2], char *why_out)
+{
+	struct twin_config config = { .tenant = t->tenant };
+	enum fault fault = twin_config_read(&config, settings->config.size ? settings->config : twin_config_preset(), why_out);
+
+	ports[0] = (uint16_t)(settings->smtp_port >= 0 ? settings->smtp_port : config.smtp_port);
+	ports[1] = (uint16_t)(settings->http_port >= 0 ? settings->http_port : config.http_port);
+	return fault;
+}
+
+static enum fault open_tls(struct twin *t, const struct twin_settings *settings, char *why_out)
+{
+	bool own = !settings->certificate_pem.size;
+	const char *why = "";
+	struct tls_server_settings tls = { .certificate_pem = own ? twin_keys_certificate(t->keys) : settings->certificate_pem,
+					   .key_pem = own ? twin_keys_key(t->keys) : settings->key_pem,
+					   .lowest = TLS_VERSION_1_2 };
+	enum fault fault = tls_server_new(&t->tls, &tls, &why);
+
+	if (fault != FAULT_OK)
+		snprintf(why_out, TWIN_WHY_BYTES, "TLS: %s", why);
+	return fault;
+}
+
+static enum fault listen_on(struct twin *t, const uint16_t ports[2], char *why_out)
+{
+	static const struct http_server_settings pages = { .body_bytes_max = 64 * 1024 };
+	uint16_t smtp = ports[0], http = ports[1];
+	int smtp_fd = bind_loopback("127.0.0.1", &smtp), http_fd = smtp_fd >= 0 ? bind_loopback("127.0.0.1", &http) : -1, fd;
+
+	if (http_fd < 0) {
+		snprintf(why_out, TWIN_WHY_BYTES, "127.0.0.1:%u: %s", (unsigned)(smtp_fd < 0 ? ports[0] : ports[1]), strerror(errno));
+		return FAULT_UNREACHABLE;
+	}
+	t->smtp_port = smtp;
+	snprintf(t->url, sizeof t->url, "http://localhost:%u", http);
+	entra_init(t->entra, t->tenant, t->keys, t->url);
+	exchange_listen(t->exchange, smtp_fd);
+	t->pages[0] = http_server_new(t->loop, http_fd, NULL, &pages, on_request, t);
+	fd = bind_loopback("::1", &smtp);
+	if (fd >= 0)
+		exchange_listen(t->exchange, fd);
+	fd = bind_loopback("::1", &http);
+	if (fd >= 0)
+		t->pages[1] = http_server_new(t->loop, fd, NULL, &pages, on_request, t);
+	return FAULT_OK;
+}
+
+static void *take(size_t count, size_t size)
+{
+	void *at = calloc(count, size);
+
+	ASSERT(at);
+	return at;
+}
+
+static struct twin *new_parts(struct loop *loop, const struct twin_settings *settings)
+{
+	struct twin *t = take(1, sizeof *t);
+
+	t->loop = loop;
+	t->tenant = take(1, sizeof *t->tenant);
+	t->preset = take(1, sizeof *t->preset);
+	t->scripts = take(1, sizeof *t->scripts);
+	t->entra = take(1, sizeof *t->entra);
+	t->counters = take(TWIN_USERS_MAX, sizeof *t->counters);
+	t->shelf = twin_shelf_new(settings->mail_directory);
+	t->keys = settings->keys;
+	twin_tenant_init(t->tenant);
+	return t;
+}
+
+enum fault twin_new(struct twin **out, struct loop *loop, const struct twin_settings *settings, char why_out[TWIN_WHY_BYTES])
+{
+	struct twin *t = new_parts(loop, settings);
+	uint16_t ports[2] = { 0, 0 };
+	enum fault fault = read_config(t, settings, ports, why_out);
+
+	if (fault == FAULT_OK && !t->keys)
+		fault = twin_keys_make(&t->keys, clock_wall_ms());
+	if (fault == FAULT_OK)
+		fault = open_tls(t, settings, why_out);
+	if (fault == FAULT_OK) {
+		*t->preset = *t->tenant;
+		t->world = (struct exchange_world){ .tenant = t->tenant, .scripts = t->scripts, .shelf = t->shelf, .keys = t->keys, .counters = t->counters };
+		t->exchange = exchange_new(loop, t->tls, &t->world);
+		fault = listen_on(t, ports, why_out);
+	}
+	if (fault != FAULT_OK) {
+		twin_free(&t);
+		return fault;
+	}
+	t->control = (struct twin_control){ t->entra, t->exchange, &t->world, t->preset, t->smtp_port };
+	*out = t;
+	return FAULT_OK;
+}
+
+void twin_free(struct twin **twin)
+{
+	struct twin *t = *twin;
+
+	if (!t)
+		return;
+	while (t->visits) {
+		struct http_exchange *x = t->visits->exchange;
+
+		visit_end(t->visits);
+		http_on_gone(x, NULL, NULL);
+		http_cut(x);
+	}
+	for (size_t i = 0; i < 2; i++)
+		if (t->pages[i])
+			http_server_finish(&t->pages[i]);
+	exchange_free(&t->exchange);
+	tls_drop(&t->tls);
+	twin_keys_free(&t->keys);
+	twin_shelf_free(&t->shelf);
+	free(t->counters);
+	free(t->entra);
+	free(t->scripts);
+	free(t->preset);
+	free(t->tenant);
+	free(t);
+	*twin = NULL;
+}
+
+uint16_t twin_smtp_port(const struct twin *t)
+{
+	return t->smtp_port;
+}
+
+const char *twin_url(const struct twin *t)
+{
+	return t->url;
+}
+
+struct span twin_ca(const struct twin *t)
+{
+	return twin_keys_ca(t->keys);
+}
+
+struct twin_tenant *twin_tenant(struct twin *t)
+{
+	return t->tenant;
+}
+
+enum fault twin_set(struct twin *t, struct span name, struct span value, struct span mailbox)
+{
+	return twin_control_set(&t->control, name, value, mailbox, clock_wall_ms());
+}
+
+enum fault twin_fault(struct twin *t, const struct twin_script_wish *wish)
+{
+	return twin_script_add(t->scripts, wish);
+}
+
+const struct twin_shelf *twin_mail(const struct twin *t)
+{
+	return t->shelf;
+}
+
+void twin_reset(struct twin *t)
+{
+	twin_control_reset(&t->control, true, true, true);
+}
