@@ -4,7 +4,7 @@
 #include "base/rand.h"
 #include "base/text.h"
 #include "tests/test.h"
-#include "twin/test_tenant.h"
+#include "tests/twin_site.h"
 
 static const int64_t wall = 1433160000000; /* Mon, 1 Jun 2015 12:00:00 */
 static struct twin_keys *keys;

@@ -29,6 +29,7 @@ struct twin_response {
 	bool cut;               /* end the connection without an answer */
 };
 
+/* A response that says 200 and nothing. */
 void twin_response_init(struct twin_response *);
 void twin_response_fini(struct twin_response *);
 

@@ -112,6 +112,7 @@ bool twin_user_may_send_as(const struct twin_user *, struct span address);
 /* Whether signing in needs a second factor. */
 bool twin_tenant_needs_factor(const struct twin_tenant *, const struct twin_user *);
 
+/* The row of a switch. */
 const struct twin_switch_row *twin_switch_row(enum twin_switch);
 const struct twin_switch_row *twin_mailbox_row(enum twin_mailbox_switch);
 

@@ -1,4 +1,4 @@
-/* twin/test_tenant.h - a tenant with sessions, for the tests of this folder.
+/* tests/twin_site.h - a tenant with sessions, for the tests of this folder.
  *
  * Why       Several tests need the preset's people, keys and a token.
  * Promise   Times are the caller's; nothing waits.

@@ -1,0 +1,68 @@
+/* A session of the twin's: whatever comes, what it says is whole lines, and nothing is lost or read twice. The first byte is how the rest is cut. */
+#include "twin/exchange_session.h"
+
+#include "base/panic.h"
+#include "twin/twin_config.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+static struct twin_tenant tenant;
+static struct exchange_counter *counters;
+static struct twin_keys *keys;
+
+static void begin(void)
+{
+	struct twin_config config = { .tenant = &tenant };
+	char why[TWIN_WHY_BYTES];
+
+	twin_tenant_init(&tenant);
+	ASSERT(twin_config_read(&config, twin_config_preset(), why) == FAULT_OK);
+	ASSERT(twin_keys_make(&keys, 1433160000000) == FAULT_OK);
+	counters = calloc(TWIN_USERS_MAX, sizeof *counters);
+}
+
+static void check_lines(const struct buf *out)
+{
+	ASSERT(!out->overfull);
+	ASSERT(!out->size || out->at[out->size - 1] == '\n');
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	static struct twin_scripts scripts;
+	struct exchange_world world = { .tenant = &tenant, .scripts = &scripts, .keys = keys, .counters = counters };
+	struct span rest = { (const char *)bytes + 1, size - 1 };
+	struct exchange_session s;
+	size_t shown = 0, step = size ? bytes[0] % 64 + 1u : 0;
+
+	if (!size)
+		return 0;
+	if (!keys)
+		begin();
+	world.keys = keys;
+	world.counters = counters;
+	world.shelf = twin_shelf_new(NULL);
+	exchange_session_init(&s, &world, SPAN("127.0.0.1"), 1000, 1433160000000);
+	if (bytes[0] & 64)
+		exchange_session_secured(&s);
+	if (bytes[0] & 128) {
+		s.user = &tenant.users[0];
+		s.hello = true;
+	}
+	while (shown < rest.size && s.next == EXCHANGE_GO_ON) {
+		size_t taken;
+
+		shown = shown + step < rest.size ? shown + step : rest.size;
+		taken = exchange_session_feed(&s, span_slice(rest, 0, shown), 1000, 1433160000000);
+		ASSERT(taken <= shown);
+		check_lines(&s.out);
+		buf_clear(&s.out);
+		rest = span_slice(rest, taken, rest.size);
+		shown -= taken;
+	}
+	exchange_session_fini(&s);
+	twin_shelf_free(&world.shelf);
+	return 0;
+}
