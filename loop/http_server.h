@@ -3,10 +3,10 @@
  * Why       llhttp reads the grammar; the guards it lacks, the limits and the deadlines stand here.
  * Promise   A handler sees only whole requests. Each is answered exactly once, in order, with no sniffing allowed by default.
  * Owns      Its connections.
- * Refuses   No Host or two, Content-Length with Transfer-Encoding, two lengths, bare CR, a header line that starts with a blank, NUL in a header
- *           (400); over 16 KB of headers (431) or 100 of them; a body over `body_bytes_max` (413); a request that takes over 20 s (408);
+ * Refuses   What loop/http_parse.h says: no Host or two, Content-Length with Transfer-Encoding, two lengths, bare CR, a header line that
+ *           starts with a blank, NUL in a header (400); over 16 KB of headers (431) or 100 of them; a body over `body_bytes_max` (413); a request that takes over 20 s (408);
  *           methods other than GET, HEAD, POST, PUT, PATCH, DELETE (405); HTTP/0.9.
- * See       RFC 9110, RFC 9112; facts about parser strictness in docs/decisions */
+ * See       RFC 9110, RFC 9112; loop/http_parse.h, docs/decisions/0030-http-strictness.md */
 #pragma once
 #include "base/fault.h"
 #include "loop/stream.h"
@@ -63,5 +63,6 @@ void http_answer(struct http_exchange *, int status, struct span content_type, c
 /* Ends the connection without an answer, as a server that dies would; the exchange is gone afterwards. */
 void http_cut(struct http_exchange *);
 
-/* Set by whoever keeps the exchange: called when the connection ends before http_answer(); then http_answer() is still due and does nothing more. */
+/* Set by whoever keeps the exchange: called when the connection fails before http_answer(); then http_answer() is still due and does nothing more. A client
+ * that only closed its half is none: it may wait for the answer. */
 void http_on_gone(struct http_exchange *, void (*gone)(void *self), void *self);
