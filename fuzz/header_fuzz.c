@@ -1,5 +1,5 @@
-/* Header blocks. The first byte is how they are cut and what is edited. However cut, the same is read; what is written can
- * be read again, and then has one sender's mailbox, a date and a message id. */
+/* Header blocks. The first byte is how they are cut and what is edited. However cut, the same is read; what is written
+ * can be read again, and then has one sender's mailbox, a date and a message id. */
 #include "base/panic.h"
 #include "wire/header.h"
 

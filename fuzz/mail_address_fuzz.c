@@ -1,4 +1,5 @@
-/* Addresses, paths and parameters. A mailbox that is read has a canonical spelling, which is the same mailbox and its own. */
+/* Addresses, paths and parameters. A mailbox that is read has a canonical spelling, which is the same mailbox and its
+ * own. */
 #include "base/panic.h"
 #include "wire/mail_address.h"
 #include "wire/parameters.h"

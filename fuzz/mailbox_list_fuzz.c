@@ -1,4 +1,5 @@
-/* Address lists: each mailbox that is read is one, and its display name can stand before another address and stay one name. */
+/* Address lists: each mailbox that is read is one, and its display name can stand before another address and stay one
+ * name. */
 #include "base/panic.h"
 #include "wire/mailbox_list.h"
 

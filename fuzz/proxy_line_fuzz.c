@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if (whole.state != PROXY_LINE_DONE)
 		return 0;
 	ASSERT(!strcmp(whole.address, cut.address) && whole.port == cut.port && whole.is_local == cut.is_local);
-	ASSERT(whole.is_local || inet_pton(strchr(whole.address, ':') ? AF_INET6 : AF_INET, whole.address, address) == 1);
+	ASSERT(whole.is_local ||
+	       inet_pton(strchr(whole.address, ':') ? AF_INET6 : AF_INET, whole.address, address) == 1);
 	ASSERT(whole.port <= 65535);
 	return 0;
 }

@@ -1,5 +1,5 @@
-/* The first byte chooses the mechanism, the rest are response lines. What is read as a login must be clean, and must come
- * back as the same login when the client's half writes it. */
+/* The first byte chooses the mechanism, the rest are response lines. What is read as a login must be clean, and must
+ * come back as the same login when the client's half writes it. */
 #include "base/panic.h"
 #include "base/text.h"
 #include "wire/sasl.h"

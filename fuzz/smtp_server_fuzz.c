@@ -1,5 +1,5 @@
-/* Whole sessions against SMTP in. The first byte chooses the listener, the second how the rest is cut; the session is run
- * whole and cut, and must tell the same. What the driver is given must keep the promises of wire/smtp_server.h. */
+/* Whole sessions against SMTP in. The first byte chooses the listener, the second how the rest is cut; the session is
+ * run whole and cut, and must tell the same. What the driver is given must keep the promises of wire/smtp_server.h. */
 #include "base/panic.h"
 #include "wire/smtp_server.h"
 
@@ -165,8 +165,8 @@ static void drive(struct run *r, const struct smtp_server_limits *limits, struct
 	smtp_server_fini(&r->server);
 }
 
-/* Bytes right behind STARTTLS are refused when they come with it and are the handshake's when they come later: that is no
- * matter of cutting, so sessions in which some follow it before a wait are run but not compared. */
+/* Bytes right behind STARTTLS are refused when they come with it and are the handshake's when they come later: that is
+ * no matter of cutting, so sessions in which some follow it before a wait are run but not compared. */
 static bool is_comparable(struct span script)
 {
 	struct span stretch;

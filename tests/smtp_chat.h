@@ -18,7 +18,7 @@ struct chat {
 	char text[CHAT_BYTES];
 	size_t size;
 	bool in_body, closed, heard_out;
-	uint32_t seed;  /* 0: whole; 1: byte by byte; else random cuts */
+	uint32_t seed;   /* 0: whole; 1: byte by byte; else random cuts */
 	size_t spoil_at; /* bytes of a body after which the driver gives it up with NO_MEMORY; 0 for never */
 	size_t body_size;
 	struct smtp_server_answer verdict; /* of a message; code 0 and no text give "accepted by sink.test: ok" */
@@ -63,7 +63,8 @@ static void chat_login(struct chat *c, const struct smtp_server_wish *w)
 {
 	struct smtp_server_answer a = { .fault = FAULT_BAD_LOGIN };
 
-	chat_note(c, "? %.*s %.*s %.*s\n", SPAN_ARGS(sasl_name(w->mechanism)), SPAN_ARGS(w->user), SPAN_ARGS(w->secret));
+	chat_note(c, "? %.*s %.*s %.*s\n", SPAN_ARGS(sasl_name(w->mechanism)), SPAN_ARGS(w->user),
+		  SPAN_ARGS(w->secret));
 	if (span_equal(w->user, SPAN("away")))
 		a.fault = FAULT_VAULT_AWAY;
 	else if (span_equal(w->secret, SPAN("secret")))
@@ -157,8 +158,8 @@ static size_t chat_cut(struct chat *c, size_t left)
 	return cut < left ? cut : left;
 }
 
-/* Feeds a stretch without waits, cut as the seed says. Each cut lies in memory of its own size, so that ASan sees a read
- * beyond it. */
+/* Feeds a stretch without waits, cut as the seed says. Each cut lies in memory of its own size, so that ASan sees a
+ * read beyond it. */
 static void chat_feed(struct chat *c, struct span bytes)
 {
 	struct span line;

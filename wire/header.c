@@ -145,7 +145,9 @@ static struct span take_token(struct span *s)
 /* Content types under which the bytes that follow are vouched for, and the address with them. */
 static bool is_signed_type(struct span value)
 {
-	static const struct { const char *type, *subtype; } types[] = {
+	static const struct {
+		const char *type, *subtype;
+	} types[] = {
 		{ "multipart", "signed" },
 		{ "multipart", "encrypted" },
 		{ "application", "pkcs7-mime" },
@@ -158,7 +160,8 @@ static bool is_signed_type(struct span value)
 	value = mailbox_list_skip(span_slice(value, 1, value.size));
 	subtype = take_token(&value);
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-		if (span_equal_fold(type, span_of(types[i].type)) && span_equal_fold(subtype, span_of(types[i].subtype)))
+		if (span_equal_fold(type, span_of(types[i].type)) &&
+		    span_equal_fold(subtype, span_of(types[i].subtype)))
 			return true;
 	return false;
 }
@@ -276,8 +279,10 @@ bool header_changes(const struct header *h, const struct header_edits *e)
 
 static bool is_replaced(struct plan p, struct span name)
 {
-	return (p.date && span_equal_fold(name, SPAN("Date"))) || (p.message_id && span_equal_fold(name, SPAN("Message-ID"))) ||
-	       (p.from && span_equal_fold(name, SPAN("From"))) || (p.reply_to && span_equal_fold(name, SPAN("Reply-To"))) ||
+	return (p.date && span_equal_fold(name, SPAN("Date"))) ||
+	       (p.message_id && span_equal_fold(name, SPAN("Message-ID"))) ||
+	       (p.from && span_equal_fold(name, SPAN("From"))) ||
+	       (p.reply_to && span_equal_fold(name, SPAN("Reply-To"))) ||
 	       (p.rewrite && (span_equal_fold(name, SPAN("Sender")) || span_starts_fold(name, SPAN("Resent-"))));
 }
 

@@ -1,8 +1,8 @@
 /* wire/header.h - the header block of a message: collected as it streams by, read, and written anew with our additions.
  *
- * Why       Who a message says it is from, what it lacks and whether it is signed must be known before its body is passed on.
- * Promise   Fields that are not added or replaced leave byte for byte as they came. What is added stays one logical header
- *           each, whatever its parts hold. Signed mail gets a Received line and nothing else.
+ * Why       Whom a message is from, what it lacks and whether it is signed must be known before its body is passed on.
+ * Promise   Fields that are not added or replaced leave byte for byte as they came. What is added stays one logical
+ *           header each, whatever its parts hold. Signed mail gets a Received line and nothing else.
  * Owns      Nothing: the block lies in the caller's buffer, whose ceiling is the limit for headers.
  * Refuses   Bare CR, LF and NUL (FAULT_BARE_NEWLINE, FAULT_NUL_BYTE), blocks past the ceiling (FAULT_HEADER_TOO_LONG),
  *           rewriting signed mail (FAULT_SIGNED_MAIL).
@@ -13,7 +13,7 @@
 #include "wire/mailbox_list.h"
 
 struct header {
-	struct buf *block; /* the bytes so far; behind the end, the first line of a body that no blank line parted off */
+	struct buf *block; /* the bytes so far; behind its end perhaps the first line of a body */
 	size_t line_at;    /* where the line in hand begins */
 	size_t size;       /* of the fields, when ended */
 	size_t body_at;    /* where the body begins in the block, when ended */
@@ -22,10 +22,10 @@ struct header {
 	/* When ended: what the fields say. Fields that are there but empty count as missing,
 	 * and so does a From without any mailbox. */
 	bool has_date, has_message_id, has_from, has_reply_to;
-	bool is_signed;          /* DKIM, S/MIME or PGP/MIME; encrypted mail counts too: it may be signed inside */
-	unsigned from_fields;    /* RFC 5322 wants exactly one */
-	unsigned received;       /* how many Received fields: the hops so far */
-	struct span message_id;  /* "<...>" as it stands, or empty */
+	bool is_signed;         /* DKIM, S/MIME or PGP/MIME; encrypted mail counts too: it may be signed inside */
+	unsigned from_fields;   /* RFC 5322 wants exactly one */
+	unsigned received;      /* how many Received fields: the hops so far */
+	struct span message_id; /* "<...>" as it stands, or empty */
 };
 
 /* Starts; `block` is empty, and its ceiling bounds the header block. */
@@ -76,8 +76,8 @@ struct header_edits {
 	int64_t date_ms;                  /* becomes Date where it is missing */
 	struct span message_id;           /* "id@host", becomes Message-ID where it is missing */
 	struct span from;                 /* the mailbox's address; becomes From where it is missing, or in any case: */
-	bool rewrite;                     /* replaces From, keeping the display name. The original becomes Reply-To unless
-					   * there is one; Sender and Resent-* go */
+	bool rewrite;                     /* replaces From, keeping the display name. The original becomes Reply-To
+					   * unless there is one; Sender and Resent-* go */
 };
 
 /* Whether these edits would do more than add the trace. */

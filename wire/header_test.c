@@ -64,7 +64,9 @@ static void expect_written(const char *text, struct header_edits edits, const ch
 	}
 }
 
-static const struct header_edits edits = { .date_ms = 1433160000000, .message_id = { "m1@mx.test", 10 }, .from = { "box@x.test", 10 } };
+static const struct header_edits edits = { .date_ms = 1433160000000,
+					   .message_id = { "m1@mx.test", 10 },
+					   .from = { "box@x.test", 10 } };
 static const struct header_edits rewriting = {
 	.date_ms = 1433160000000, .message_id = { "m1@mx.test", 10 }, .from = { "box@x.test", 10 }, .rewrite = true
 };
@@ -83,15 +85,19 @@ static void missing_fields_are_added(void **state)
 		       "From: <box@x.test>\r\nDate: Mon, 01 Jun 2015 12:00:00 +0000\r\nMessage-ID: <m1@mx.test>\r\n"
 		       "Subject: x\r\n folded\r\n\r\nbody");
 	expect_written("date:\r\nMESSAGE-ID: \r\nfrom: \r\nTo:b@c\r\n\r\n", edits,
-		       "From: <box@x.test>\r\nDate: Mon, 01 Jun 2015 12:00:00 +0000\r\nMessage-ID: <m1@mx.test>\r\nTo:b@c\r\n\r\n");
+		       "From: <box@x.test>\r\nDate: Mon, 01 Jun 2015 12:00:00 +0000\r\nMessage-ID: "
+		       "<m1@mx.test>\r\nTo:b@c\r\n\r\n");
 	expect_written("From: undisclosed:;\r\n" WHOLE "\r\n", edits, "From: <box@x.test>\r\n" WHOLE "\r\n");
 }
 
 /* Messages that do not begin with a header, or never leave it. */
 static void no_header_at_all(void **state)
 {
-	static const char added[] = "From: <box@x.test>\r\nDate: Mon, 01 Jun 2015 12:00:00 +0000\r\nMessage-ID: <m1@mx.test>\r\n";
-	static const char *const bodies[] = { "", "plain text\r\nmore: text\r\n", " indented\r\n", ": x\r\n", "a b: c\r\n", "no line end" };
+	static const char added[] =
+		"From: <box@x.test>\r\nDate: Mon, 01 Jun 2015 12:00:00 +0000\r\nMessage-ID: <m1@mx.test>\r\n";
+	static const char *const bodies[] = {
+		"", "plain text\r\nmore: text\r\n", " indented\r\n", ": x\r\n", "a b: c\r\n", "no line end"
+	};
 	char wanted[400];
 
 	for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
@@ -106,16 +112,18 @@ static void no_header_at_all(void **state)
 
 static void from_is_rewritten(void **state)
 {
-	expect_written("From: \"Scanner, 2nd floor\" <scan@lan.local>\r\nSender: x@y\r\nResent-From: z@y\r\n" WHOLE "Subject: s\r\n\r\n",
+	expect_written("From: \"Scanner, 2nd floor\" <scan@lan.local>\r\nSender: x@y\r\nResent-From: z@y\r\n" WHOLE
+		       "Subject: s\r\n\r\n",
 		       rewriting,
-		       "From: \"Scanner, 2nd floor\" <box@x.test>\r\nReply-To: \"Scanner, 2nd floor\" <scan@lan.local>\r\n" WHOLE
-		       "Subject: s\r\n\r\n");
+		       "From: \"Scanner, 2nd floor\" <box@x.test>\r\nReply-To: \"Scanner, 2nd floor\" "
+		       "<scan@lan.local>\r\n" WHOLE "Subject: s\r\n\r\n");
 	expect_written("From: scan@lan.local (hi)\r\nReply-To:\r\n" WHOLE "\r\n", rewriting,
 		       "From: <box@x.test>\r\nReply-To: scan@lan.local (hi)\r\n" WHOLE "\r\n");
-	expect_written("From: a@b\r\nReply-To: c@d\r\n" WHOLE "\r\n", rewriting, "From: <box@x.test>\r\nReply-To: c@d\r\n" WHOLE "\r\n");
+	expect_written("From: a@b\r\nReply-To: c@d\r\n" WHOLE "\r\n", rewriting,
+		       "From: <box@x.test>\r\nReply-To: c@d\r\n" WHOLE "\r\n");
 	expect_written("From: =?utf-8?q?x?=\r\n =?utf-8?q?y?= <a@b>\r\n" WHOLE "\r\n", rewriting,
-		       "From: =?utf-8?q?x?=\r\n =?utf-8?q?y?= <box@x.test>\r\nReply-To: =?utf-8?q?x?=\r\n =?utf-8?q?y?= <a@b>\r\n" WHOLE
-		       "\r\n");
+		       "From: =?utf-8?q?x?=\r\n =?utf-8?q?y?= <box@x.test>\r\nReply-To: =?utf-8?q?x?=\r\n "
+		       "=?utf-8?q?y?= <a@b>\r\n" WHOLE "\r\n");
 }
 
 /* T-RELAY 17: two From fields, or one that readers differ on, leave nothing of themselves behind. */
@@ -151,7 +159,8 @@ static void what_it_says(void **state)
 {
 	struct reading r;
 
-	read_block(&r, "Received: x\r\nReceived: y\r\n\tz\r\nMessage-Id:  <i@d> \r\nReply-To: q@r\r\nDate: now\r\nSubject: a\r\n b\r\n\r\n");
+	read_block(&r, "Received: x\r\nReceived: y\r\n\tz\r\nMessage-Id:  <i@d> \r\nReply-To: q@r\r\nDate: "
+		       "now\r\nSubject: a\r\n b\r\n\r\n");
 	assert_int_equal(r.header.received, 2);
 	assert_span(r.header.message_id, "<i@d>");
 	assert_true(r.header.has_reply_to && r.header.has_date && r.header.has_message_id && !r.header.has_from);
@@ -162,7 +171,10 @@ static void what_it_says(void **state)
 
 static void signed_mail_is_known(void **state)
 {
-	static const struct { const char *field; bool is_signed; } cases[] = {
+	static const struct {
+		const char *field;
+		bool is_signed;
+	} cases[] = {
 		{ "DKIM-Signature: v=1", true },
 		{ "Content-Type: multipart/signed; protocol=\"application/pgp-signature\"", true },
 		{ "content-type:MULTIPART/Signed", true },
@@ -189,7 +201,9 @@ static void signed_mail_is_known(void **state)
 
 static void signed_mail_is_never_altered(void **state)
 {
-	struct header_trace trace = { SPAN("c"), SPAN(""), SPAN("mx.test"), SPAN("ESMTPSA"), SPAN("m1"), 1433160000000 };
+	struct header_trace trace = {
+		SPAN("c"), SPAN(""), SPAN("mx.test"), SPAN("ESMTPSA"), SPAN("m1"), 1433160000000
+	};
 	struct header_edits traced = edits;
 	struct reading r;
 
@@ -199,15 +213,19 @@ static void signed_mail_is_never_altered(void **state)
 	assert_false(header_changes(&r.header, &edits));
 	traced.trace = &trace;
 	assert_int_equal(header_write(&r.header, &traced, &r.out), FAULT_OK);
-	assert_span(buf_span(&r.out), "Received: from c\r\n\tby mx.test with ESMTPSA id m1;\r\n\tMon, 01 Jun 2015 12:00:00 +0000\r\n"
-				      "DKIM-Signature: v=1\r\nFrom: a@b\r\n\r\n");
+	assert_span(buf_span(&r.out),
+		    "Received: from c\r\n\tby mx.test with ESMTPSA id m1;\r\n\tMon, 01 Jun 2015 12:00:00 +0000\r\n"
+		    "DKIM-Signature: v=1\r\nFrom: a@b\r\n\r\n");
 	stop(&r);
 }
 
 static void t_smuggle_15_header_injection(void **state)
 {
-	struct header_trace trace = { .helo = SPAN("x\r\nBcc: a@b\r\n\r\n) by (y\0\x1b\xc3\xa9"), .address = SPAN("2001:db8::1\r\n"),
-				      .host = SPAN("mx.test"), .protocol = SPAN("ESMTP"), .id = SPAN("m1; x") };
+	struct header_trace trace = { .helo = SPAN("x\r\nBcc: a@b\r\n\r\n) by (y\0\x1b\xc3\xa9"),
+				      .address = SPAN("2001:db8::1\r\n"),
+				      .host = SPAN("mx.test"),
+				      .protocol = SPAN("ESMTP"),
+				      .id = SPAN("m1; x") };
 	struct header_field field;
 	struct reading r;
 	struct buf b;
@@ -219,8 +237,9 @@ static void t_smuggle_15_header_injection(void **state)
 	buf_put_byte(&b, '\0');
 	read_block(&r, b.at);
 	assert_true(header_next_field(&r.header, &at, &field));
-	assert_span(field.value, "from x??Bcc:?a?b??????by??y???? ([IPv6:2001:db8::1??])\r\n\tby mx.test with ESMTP id m1??x;\r\n\t"
-				 "Thu, 01 Jan 1970 00:00:00 +0000");
+	assert_span(field.value,
+		    "from x??Bcc:?a?b??????by??y???? ([IPv6:2001:db8::1??])\r\n\tby mx.test with ESMTP id m1??x;\r\n\t"
+		    "Thu, 01 Jan 1970 00:00:00 +0000");
 	assert_false(header_next_field(&r.header, &at, &field));
 	stop(&r);
 	buf_free(&b);
@@ -228,7 +247,8 @@ static void t_smuggle_15_header_injection(void **state)
 
 static void received_for_ipv4(void **state)
 {
-	struct header_trace trace = { SPAN("[192.0.2.1]"), SPAN("192.0.2.1"), SPAN("mx.test"), SPAN("ESMTPSA"), SPAN("m1"), 0 };
+	struct header_trace trace = { SPAN("[192.0.2.1]"), SPAN("192.0.2.1"), SPAN("mx.test"),
+				      SPAN("ESMTPSA"),     SPAN("m1"),        0 };
 	struct buf b;
 
 	buf_init(&b, 2000);
@@ -240,7 +260,10 @@ static void received_for_ipv4(void **state)
 
 static void refused_blocks(void **state)
 {
-	static const struct { struct span text; enum fault fault; } cases[] = {
+	static const struct {
+		struct span text;
+		enum fault fault;
+	} cases[] = {
 		{ SPAN("A: b\nFrom: c@d\r\n\r\n"), FAULT_BARE_NEWLINE },
 		{ SPAN("A: b\rFrom: c@d\r\n\r\n"), FAULT_BARE_NEWLINE },
 		{ SPAN("A: b\r\r\n\r\n"), FAULT_BARE_NEWLINE },
@@ -283,5 +306,5 @@ static void ceiling(void **state)
 }
 
 TESTS(complete_header_stays, missing_fields_are_added, no_header_at_all, from_is_rewritten, t_relay_17_from_ambiguous,
-      t_relay_17_senders, what_it_says, signed_mail_is_known, signed_mail_is_never_altered, t_smuggle_15_header_injection,
-      received_for_ipv4, refused_blocks, ceiling)
+      t_relay_17_senders, what_it_says, signed_mail_is_known, signed_mail_is_never_altered,
+      t_smuggle_15_header_injection, received_for_ipv4, refused_blocks, ceiling)

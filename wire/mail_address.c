@@ -99,7 +99,8 @@ enum fault mail_address_parse(struct mail_address *address_out, struct span text
 	size_t quoted = quoted_size(text);
 	size_t at = quoted ? quoted : span_find_byte(text, '@');
 
-	if (text.size > MAIL_ADDRESS_BYTES || !at || at > MAIL_ADDRESS_LOCAL_BYTES || at >= text.size || text.at[at] != '@')
+	if (text.size > MAIL_ADDRESS_BYTES || !at || at > MAIL_ADDRESS_LOCAL_BYTES || at >= text.size ||
+	    text.at[at] != '@')
 		return FAULT_BAD_ADDRESS;
 	a.local = span_slice(text, 0, at);
 	a.domain = span_slice(text, at + 1, text.size);
@@ -230,7 +231,8 @@ bool mail_address_same_text(struct span a, struct span b)
 {
 	struct mail_address one, other;
 
-	return mail_address_parse(&one, a) == FAULT_OK && mail_address_parse(&other, b) == FAULT_OK && mail_address_same(&one, &other);
+	return mail_address_parse(&one, a) == FAULT_OK && mail_address_parse(&other, b) == FAULT_OK &&
+	       mail_address_same(&one, &other);
 }
 
 bool mail_address_canonical(struct buf *out, const struct mail_address *a)

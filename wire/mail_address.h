@@ -12,7 +12,7 @@
 
 enum {
 	MAIL_ADDRESS_BYTES = 320,        /* a whole mailbox */
-	MAIL_ADDRESS_LOCAL_BYTES = 128,  /* twice what RFC 5321 4.5.3.1.1 asks: return addresses of list servers pass 64 */
+	MAIL_ADDRESS_LOCAL_BYTES = 128,  /* twice RFC 5321 4.5.3.1.1: return addresses of list servers pass 64 */
 	MAIL_ADDRESS_DOMAIN_BYTES = 255, /* RFC 5321 4.5.3.1.2 */
 };
 
@@ -30,19 +30,20 @@ enum fault mail_address_parse(struct mail_address *address_out, struct span text
 /* The path of MAIL or RCPT. A source route was checked and dropped (RFC 5321 appendix C). */
 struct mail_address_path {
 	bool null;       /* <> */
-	bool postmaster; /* <Postmaster>, without a domain: `address.whole` and `.local` are that word, `.domain` is empty */
+	bool postmaster; /* <Postmaster>, without a domain: `address.whole` and `.local` are that word */
 	struct mail_address address;
 };
 
 enum mail_address_path_kind { MAIL_ADDRESS_REVERSE, MAIL_ADDRESS_FORWARD };
 
-/* Reads a path at the beginning of `text`, and moves `text` behind it and the blanks that follow. Blanks may precede it,
- * and brackets may be missing around a mailbox. <> only as MAIL_ADDRESS_REVERSE, <Postmaster> only as MAIL_ADDRESS_FORWARD.
- * FAULT_BAD_ADDRESS. */
-enum fault mail_address_path(struct mail_address_path *path_out, struct span *text, enum mail_address_path_kind) MUST_CHECK;
+/* Reads a path at the beginning of `text`, and moves `text` behind it and the blanks that follow. Blanks may precede
+ * it, and brackets may be missing around a mailbox. <> only as MAIL_ADDRESS_REVERSE, <Postmaster> only as
+ * MAIL_ADDRESS_FORWARD. FAULT_BAD_ADDRESS. */
+enum fault mail_address_path(struct mail_address_path *path_out, struct span *text,
+			     enum mail_address_path_kind) MUST_CHECK;
 
-/* Whether both are the same mailbox: ASCII letters without case on both sides of the @, and a quoted local part equal to
- * its plain spelling. */
+/* Whether both are the same mailbox: ASCII letters without case on both sides of the @, and a quoted local part equal
+ * to its plain spelling. */
 bool mail_address_same(const struct mail_address *, const struct mail_address *);
 
 /* The same for texts; false when either is no mailbox. */

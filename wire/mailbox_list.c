@@ -35,7 +35,8 @@ static size_t atom_size(struct span s)
 {
 	size_t size = 0;
 
-	while (size < s.size && (unsigned char)s.at[size] > 0x20 && s.at[size] != 0x7f && !strchr("()<>[]:;@\\,.\"", s.at[size]))
+	while (size < s.size && (unsigned char)s.at[size] > 0x20 && s.at[size] != 0x7f &&
+	       !strchr("()<>[]:;@\\,.\"", s.at[size]))
 		size++;
 	return size;
 }

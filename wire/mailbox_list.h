@@ -1,7 +1,7 @@
 /* wire/mailbox_list.h - the address lists of header fields.
  *
- * Why       Whose message it is stands in From and Sender; a list that two programs read differently lets a stranger through.
- * Promise   Every address that is given was read by mail_address_parse(). Comments nest to any depth without recursion.
+ * Why       Whose message it is stands in From and Sender; a list that two programs read differently lets strangers in.
+ * Promise   Every address that is given was read by mail_address_parse(). Comments nest without recursion.
  * Owns      Nothing: display names are borrowed from the list; the address is copied without folding and comments.
  * Refuses   What RFC 5322 does not derive, obsolete forms included: MAILBOX_BROKEN, never a guess.
  * See       RFC 5322 3.2, 3.4, 4.4; RFC 6854 (groups in From); RFC 6532 */

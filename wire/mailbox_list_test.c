@@ -33,13 +33,15 @@ static void rfc5322_examples(void **state)
 	expect("A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;",
 	       "Ed Jones|c@a.test;|joe@where.test;John|jdoe@one.test;");
 	expect("Undisclosed recipients:;", "");
-	expect("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>", "Pete(A nice \\) chap)|pete@silly.test;");
+	expect("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>",
+	       "Pete(A nice \\) chap)|pete@silly.test;");
 	expect("A Group(Some people)\r\n     :Chris Jones <c@(Chris's host.)public.example>,\r\n joe@example.org,\r\n"
 	       "  John <jdoe@one.test> (my dear friend); (the end of the group)",
 	       "Chris Jones|c@public.example;|joe@example.org;John|jdoe@one.test;");
 	expect("(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;", "");
 	expect("Joe Q. Public <john.q.public@example.com>", "Joe Q. Public|john.q.public@example.com;");
-	expect("Mary Smith <@node.test:mary@example.net>, , jdoe@test  . example", "Mary Smith|mary@example.net;|jdoe@test.example;");
+	expect("Mary Smith <@node.test:mary@example.net>, , jdoe@test  . example",
+	       "Mary Smith|mary@example.net;|jdoe@test.example;");
 }
 
 static void everyday(void **state)

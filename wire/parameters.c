@@ -146,7 +146,7 @@ struct parameter {
 };
 
 static const struct parameter for_mail[] = {
-	{ { "SIZE", 4 }, take_size },         { { "BODY", 4 }, take_body },          { { "SMTPUTF8", 8 }, take_utf8 },
+	{ { "SIZE", 4 }, take_size },  { { "BODY", 4 }, take_body },         { { "SMTPUTF8", 8 }, take_utf8 },
 	{ { "RET", 3 }, take_return }, { { "ENVID", 5 }, take_envelope_id }, { { "AUTH", 4 }, take_auth },
 };
 
@@ -155,7 +155,8 @@ static const struct parameter for_recipient[] = {
 	{ { "ORCPT", 5 }, take_original },
 };
 
-static enum fault read_one(struct reading r, struct span word, const struct parameter *known, size_t count, unsigned *seen)
+static enum fault read_one(struct reading r, struct span word, const struct parameter *known, size_t count,
+			   unsigned *seen)
 {
 	size_t equals = span_find_byte(word, '=');
 	struct span name = span_slice(word, 0, equals), value = { 0 };
@@ -196,5 +197,6 @@ enum fault parameters_mail(struct parameters_mail *out, struct span text)
 enum fault parameters_recipient(struct parameters_recipient *out, struct span text)
 {
 	*out = (struct parameters_recipient){ .original = SPAN("") };
-	return read_all((struct reading){ .recipient = out }, text, for_recipient, sizeof for_recipient / sizeof *for_recipient);
+	return read_all((struct reading){ .recipient = out }, text, for_recipient,
+			sizeof for_recipient / sizeof *for_recipient);
 }

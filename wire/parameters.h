@@ -35,8 +35,8 @@ struct parameters_recipient {
 	struct span original; /* ORCPT, "type;xtext" as received; empty when not given */
 };
 
-/* Read what follows the path. An empty text gives the defaults. AUTH= is checked and dropped: nothing that a client says
- * of another's identity is believed (RFC 4954 5). */
+/* Read what follows the path. An empty text gives the defaults. AUTH= is checked and dropped: nothing that a client
+ * says of another's identity is believed (RFC 4954 5). */
 enum fault parameters_mail(struct parameters_mail *out, struct span text) MUST_CHECK;
 enum fault parameters_recipient(struct parameters_recipient *out, struct span text) MUST_CHECK;
 

@@ -19,8 +19,10 @@ static void mail_all(void **state)
 {
 	struct parameters_mail p;
 
-	assert_int_equal(parameters_mail(&p, SPAN("size=1000 Body=8bitmime SMTPUTF8  RET=HDRS ENVID=QQ+2B314159 AUTH=a+3Db@c.d ")),
-			 FAULT_OK);
+	assert_int_equal(
+		parameters_mail(&p,
+				SPAN("size=1000 Body=8bitmime SMTPUTF8  RET=HDRS ENVID=QQ+2B314159 AUTH=a+3Db@c.d ")),
+		FAULT_OK);
 	assert_int_equal(p.size_bytes, 1000);
 	assert_int_equal(p.body, PARAMETERS_8BITMIME);
 	assert_true(p.utf8);
@@ -45,7 +47,10 @@ static void recipient_all(void **state)
 
 static void mail_refusals(void **state)
 {
-	static const struct { const char *text; enum fault fault; } cases[] = {
+	static const struct {
+		const char *text;
+		enum fault fault;
+	} cases[] = {
 		{ "SIZE=", FAULT_BAD_ARGUMENT },
 		{ "SIZE", FAULT_BAD_ARGUMENT },
 		{ "SIZE=-1", FAULT_BAD_ARGUMENT },
@@ -71,12 +76,13 @@ static void mail_refusals(void **state)
 static void t_smuggle_15_xtext_injection(void **state)
 {
 	static const char *const for_mail[] = {
-		"ENVID=a+0D+0ARCPT", "ENVID=a+00", "ENVID=+0", "ENVID=+", "ENVID=a+7F", "ENVID=a+zz", "ENVID=a+0d", "ENVID=", "ENVID=a\tb",
-		"ENVID=a+E9", "ENVID=a=b", "ENVID=a\r\nb",
+		"ENVID=a+0D+0ARCPT", "ENVID=a+00", "ENVID=+0",   "ENVID=+",    "ENVID=a+7F", "ENVID=a+zz",
+		"ENVID=a+0d",        "ENVID=",     "ENVID=a\tb", "ENVID=a+E9", "ENVID=a=b",  "ENVID=a\r\nb",
 	};
 	static const char *const for_recipient[] = {
-		"ORCPT=rfc822;a+0D+0Ab", "ORCPT=rfc822;a+00", "ORCPT=rfc822;", "ORCPT=;a", "ORCPT=rfc822", "ORCPT=rf\rc;a", "ORCPT=r;a+1B",
-		"NOTIFY=", "NOTIFY=NEVER,SUCCESS", "NOTIFY=SUCCESS,", "NOTIFY=SOON", "NOTIFY=DELAY NOTIFY=DELAY",
+		"ORCPT=rfc822;a+0D+0Ab", "ORCPT=rfc822;a+00", "ORCPT=rfc822;", "ORCPT=;a",
+		"ORCPT=rfc822",          "ORCPT=rf\rc;a",     "ORCPT=r;a+1B",  "NOTIFY=",
+		"NOTIFY=NEVER,SUCCESS",  "NOTIFY=SUCCESS,",   "NOTIFY=SOON",   "NOTIFY=DELAY NOTIFY=DELAY",
 	};
 	struct parameters_mail m;
 	struct parameters_recipient r;

@@ -18,8 +18,8 @@ struct proxy_line {
 	size_t size, wanted;
 
 	/* When done. */
-	bool is_local;                           /* the balancer's own connection (health check) or UNKNOWN: keep the socket's address */
-	char address[PROXY_LINE_ADDRESS_BYTES];  /* of the client, as inet_ntop writes it */
+	bool is_local; /* the balancer's own (a health check), or UNKNOWN: keep the socket's address */
+	char address[PROXY_LINE_ADDRESS_BYTES]; /* of the client, as inet_ntop writes it */
 	unsigned port;
 };
 

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define INVALID_TOKEN "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=" /* {"status":"invalid_token"} */
+
 enum { RAW_BYTES = SASL_LINE_BYTES / 4 * 3 };
 
 static const struct {
@@ -16,8 +18,11 @@ static const struct {
 	[SASL_LOGIN] = { { "LOGIN", 5 }, { "", 0 }, { "*", 1 }, 2, false },
 	/* Exchange refuses XOAUTH2 at once, and its clients expect that; only OAUTHBEARER demands the challenge. */
 	[SASL_XOAUTH2] = { { "XOAUTH2", 7 }, { "", 0 }, { "", 0 }, 1, true },
-	/* {"status":"invalid_token"} */
-	[SASL_OAUTHBEARER] = { { "OAUTHBEARER", 11 }, { "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=", 36 }, { "AQ==", 4 }, 1, true },
+	[SASL_OAUTHBEARER] = { { "OAUTHBEARER", 11 },
+			       { INVALID_TOKEN, sizeof INVALID_TOKEN - 1 },
+			       { "AQ==", 4 },
+			       1,
+			       true },
 };
 
 struct span sasl_name(enum sasl_mechanism m)
@@ -198,7 +203,7 @@ static bool read_saslname(char *at, size_t size, struct span *name_out)
 	return to && is_user(*name_out);
 }
 
-/* "n," [a=NAME] "," ^A, then pairs (RFC 7628 3.1); `y` is a client that knows channel binding and sees that we do not. */
+/* "n," [a=NAME] "," ^A, then pairs (RFC 7628 3.1); `y`: the client knows channel binding and sees that we do not. */
 static enum fault read_oauthbearer(char *at, size_t size, struct sasl_login *login)
 {
 	struct span text = { at, size }, binding, name;
@@ -208,8 +213,8 @@ static enum fault read_oauthbearer(char *at, size_t size, struct sasl_login *log
 		return FAULT_AUTH_MALFORMED;
 	if (!span_equal(binding, SPAN("n")) && !span_equal(binding, SPAN("y")))
 		return FAULT_AUTH_MALFORMED;
-	if (name.size && (!span_starts(name, SPAN("a=")) ||
-			  !read_saslname(at + (name.at - at) + 2, name.size - 2, &read.user)))
+	if (name.size &&
+	    (!span_starts(name, SPAN("a=")) || !read_saslname(at + (name.at - at) + 2, name.size - 2, &read.user)))
 		return FAULT_AUTH_MALFORMED;
 	if (!read_pairs(span_slice(text, 1, text.size), NULL, &read.secret))
 		return FAULT_AUTH_MALFORMED;

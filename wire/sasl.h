@@ -50,10 +50,10 @@ void sasl_server_init(struct sasl_server *, enum sasl_mechanism);
 /* The challenge that is due, in base64 as it travels: empty but for LOGIN. */
 struct span sasl_server_challenge(const struct sasl_server *);
 
-/* Takes one response line without CR LF, at most SASL_LINE_BYTES, and decodes it where it stands. FAULT_OK with a secret
- * in `login_out`: the exchange is complete; FAULT_OK without: the next challenge is due. FAULT_AUTH_MALFORMED,
- * FAULT_AUTH_CANCELLED for `*`, FAULT_BAD_LOGIN for another authorization identity. A lone `=` is an empty response,
- * which only an initial response may be: the caller turns it into "" and refuses it elsewhere. */
+/* Takes one response line without CR LF, at most SASL_LINE_BYTES, and decodes it where it stands. FAULT_OK with a
+ * secret in `login_out`: the exchange is complete; FAULT_OK without: the next challenge is due. FAULT_AUTH_MALFORMED,
+ * FAULT_AUTH_CANCELLED for `*`, FAULT_BAD_LOGIN for another authorization identity. A lone `=` stands for an empty
+ * initial response, which the caller makes of it; elsewhere it is malformed. */
 enum fault sasl_server_take(struct sasl_server *, char *line, size_t size, struct sasl_login *login_out) MUST_CHECK;
 
 /* The challenge that must follow a refused bearer login before the refusal itself (RFC 7628 3.2.2), in base64; empty
@@ -77,8 +77,8 @@ unsigned sasl_client_steps(enum sasl_mechanism);
 /* Appends response line number `step` (from 0) in base64, without CR LF; LOGIN's lines are user name, then password.
  * FAULT_MALFORMED when a part is empty or holds bytes the mechanism cannot carry, FAULT_TOO_LARGE past SASL_LINE_BYTES
  * or past the ceiling of `out`, which the caller wipes. */
-enum fault sasl_client_put(struct buf *out, enum sasl_mechanism, unsigned step, const struct sasl_credentials *)
-	MUST_CHECK;
+enum fault sasl_client_put(struct buf *out, enum sasl_mechanism, unsigned step,
+			   const struct sasl_credentials *) MUST_CHECK;
 
 /* What answers the challenge of a failed login, so that the server can say its refusal: empty for XOAUTH2, `AQ==` for
  * OAUTHBEARER (RFC 7628 3.2.3), `*` for the others, which have no such challenge. */

@@ -4,8 +4,8 @@
 #include "base/text.h"
 #include "tests/test.h"
 
-static const char google_sample[] =
-	"dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1semRHRXVZMjl0Q2cBAQ==";
+static const char google_sample[] = "dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbG"
+				    "NrQmhkSFJoZG1semRHRXVZMjl0Q2cBAQ==";
 static const char google_token[] = "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg";
 static const char rfc7628_sample[] =
 	"bixhPXVzZXJAZXhhbXBsZS5jb20sAWhvc3Q9c2VydmVyLmV4YW1wbGUuY29tAXBvcnQ9MTQzAWF1dGg9QmVhcmVyIHZGOWRmdDRxbVRjMk52"
@@ -60,7 +60,8 @@ static void t_sasl_20_xoauth2_sample(void **state)
 {
 	struct exchange x;
 
-	writes(SASL_XOAUTH2, 0, (struct sasl_credentials){ SPAN("someuser@example.com"), span_of(google_token) }, google_sample);
+	writes(SASL_XOAUTH2, 0, (struct sasl_credentials){ SPAN("someuser@example.com"), span_of(google_token) },
+	       google_sample);
 	assert_int_equal(read_text(&x, SASL_XOAUTH2, google_sample), FAULT_OK);
 	assert_span(x.login.user, "someuser@example.com");
 	assert_span(x.login.secret, google_token);
@@ -71,7 +72,8 @@ static void t_sasl_21_oauthbearer_sample(void **state)
 	struct exchange x;
 
 	writes(SASL_OAUTHBEARER, 0,
-	       (struct sasl_credentials){ SPAN("user@example.com"), span_of(rfc7628_token), SPAN("server.example.com"), 143 },
+	       (struct sasl_credentials){ SPAN("user@example.com"), span_of(rfc7628_token), SPAN("server.example.com"),
+					  143 },
 	       rfc7628_sample);
 	assert_int_equal(read_text(&x, SASL_OAUTHBEARER, rfc7628_sample), FAULT_OK);
 	assert_span(x.login.user, "user@example.com");
@@ -117,7 +119,8 @@ static void login(void **state)
 static void t_sasl_23_malformed_base64(void **state)
 {
 	static const char *const texts[] = {
-		"", "=", "dXNl\ncj0=", "dXNl cj0=", "A", "AHRpbQBwdw=", "AHRpbQBwdw==x", "AHRpbQBwd_==", "====", "\x01\x02",
+		"",     "=",        "dXNl\ncj0=", "dXNl cj0=", "A", "AHRpbQBwdw=", "AHRpbQBwdw==x", "AHRpbQBwd_==",
+		"====", "\x01\x02",
 	};
 	struct exchange x;
 
@@ -131,7 +134,10 @@ static void t_sasl_23_malformed_base64(void **state)
 
 static void t_sasl_23_malformed_text(void **state)
 {
-	static const struct { enum sasl_mechanism mechanism; struct span raw; } cases[] = {
+	static const struct {
+		enum sasl_mechanism mechanism;
+		struct span raw;
+	} cases[] = {
 		{ SASL_PLAIN, SPAN("tim") },
 		{ SASL_PLAIN, SPAN("\0tim") },
 		{ SASL_PLAIN, SPAN("\0\0pw") },
@@ -143,13 +149,13 @@ static void t_sasl_23_malformed_text(void **state)
 		{ SASL_PLAIN, SPAN("\0t\xffim\0pw") },
 		{ SASL_LOGIN, SPAN("ti\0m") },
 		{ SASL_LOGIN, SPAN("tim\r\nRSET") },
-		{ SASL_XOAUTH2, SPAN("user=a@b\1auth=Bearer tok\1") },       /* ^A missing */
+		{ SASL_XOAUTH2, SPAN("user=a@b\1auth=Bearer tok\1") }, /* ^A missing */
 		{ SASL_XOAUTH2, SPAN("user=a@b\1auth=Bearer tok") },
 		{ SASL_XOAUTH2, SPAN("user=a@bauth=Bearer tok\1\1") },
-		{ SASL_XOAUTH2, SPAN("user=a@b\1auth=Bearer tok\1\1\1") },   /* ^A too many */
+		{ SASL_XOAUTH2, SPAN("user=a@b\1auth=Bearer tok\1\1\1") }, /* ^A too many */
 		{ SASL_XOAUTH2, SPAN("user=a@b\1\1auth=Bearer tok\1\1") },
 		{ SASL_XOAUTH2, SPAN("\1user=a@b\1auth=Bearer tok\1\1") },
-		{ SASL_XOAUTH2, SPAN("user=\1auth=Bearer tok\1\1") },        /* nobody */
+		{ SASL_XOAUTH2, SPAN("user=\1auth=Bearer tok\1\1") }, /* nobody */
 		{ SASL_XOAUTH2, SPAN("auth=Bearer tok\1\1") },
 		{ SASL_XOAUTH2, SPAN("user=a@b\1auth=Bearer\ttok\1\1") },
 		{ SASL_XOAUTH2, SPAN("user=a@b\1auth=Bearertok\1\1") },
@@ -219,7 +225,10 @@ static void t_sasl_23_longest_line(void **state)
 /* What would break out of the mechanism's frame is never written. */
 static void client_refuses(void **state)
 {
-	static const struct { enum sasl_mechanism mechanism; struct sasl_credentials who; } cases[] = {
+	static const struct {
+		enum sasl_mechanism mechanism;
+		struct sasl_credentials who;
+	} cases[] = {
 		{ SASL_XOAUTH2, { SPAN("a@b\1auth=Bearer x"), SPAN("tok") } },
 		{ SASL_XOAUTH2, { SPAN("a@b"), SPAN("tok\1") } },
 		{ SASL_XOAUTH2, { SPAN("a@b"), SPAN("to k") } },

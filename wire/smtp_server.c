@@ -232,8 +232,9 @@ static bool write_next(struct smtp_server *s, struct smtp_server_wish *w)
 static bool ask_next(struct smtp_server *s, struct smtp_server_wish *w)
 {
 	static const enum smtp_server_wish_kind kinds[] = {
-		[ASK_TLS] = SMTP_SERVER_START_TLS, [ASK_LOGIN] = SMTP_SERVER_AUTHORIZE,	 [ASK_SENDER] = SMTP_SERVER_SENDER,
-		[ASK_RECIPIENT] = SMTP_SERVER_RECIPIENT, [ASK_VERDICT] = SMTP_SERVER_MESSAGE_END,
+		[ASK_TLS] = SMTP_SERVER_START_TLS,       [ASK_LOGIN] = SMTP_SERVER_AUTHORIZE,
+		[ASK_SENDER] = SMTP_SERVER_SENDER,       [ASK_RECIPIENT] = SMTP_SERVER_RECIPIENT,
+		[ASK_VERDICT] = SMTP_SERVER_MESSAGE_END,
 	};
 
 	if (!s->ask || s->asked)
@@ -297,7 +298,8 @@ static void answer_recipient(struct smtp_server *s, const struct smtp_server_ans
 		s->state = STATE_RECIPIENTS;
 		s->recipients++;
 	}
-	smtp_server_reply_answer(s, a, SPAN("2.1.5"), SPAN("recipient ok")); /* not counted: a list with dead addresses is no attack */
+	smtp_server_reply_answer(s, a, SPAN("2.1.5"),
+				 SPAN("recipient ok")); /* not counted: a list with dead addresses is no attack */
 }
 
 static void answer_verdict(struct smtp_server *s, const struct smtp_server_answer *a)

@@ -1,12 +1,12 @@
 /* wire/smtp_server.h - the receiving half of SMTP submission, without I/O.
  *
- * Why       Hostile bytes meet one machine that can be replayed, cut anywhere and fuzzed; the driver only carries things out.
- * Promise   The transcript depends on the bytes and ticks alone, never on how the bytes were cut. A message ends in exactly
+ * Why       Hostile bytes meet one machine that can be replayed, cut anywhere and fuzzed; the driver only carries out.
+ * Promise   The transcript depends on the bytes and ticks alone, never on how the bytes were cut. A message ends in
  *           one of SMTP_SERVER_MESSAGE_END and SMTP_SERVER_MESSAGE_DROP, or was given up by smtp_server_spoil().
  *           What is passed on as a body has only CR LF line ends, unless its sender said BINARYMIME.
  * Owns      The line in hand, credentials in it until their answer; then they are wiped.
- * Refuses   Bare CR or LF and NUL, verbs out of their state, lines over SMTP_SERVER_COMMAND_BYTES (SASL_LINE_BYTES for SASL
- *           responses), anything sent behind STARTTLS before the handshake, passwords in the clear unless allowed.
+ * Refuses   Bare CR or LF and NUL, verbs out of their state, lines over SMTP_SERVER_COMMAND_BYTES (SASL_LINE_BYTES for
+ *           SASL responses), anything sent behind STARTTLS before the handshake, passwords in the clear unless allowed.
  * See       RFC 5321, 6409, 8314, 3207, 4954, 2920, 1870, 6152, 3030, 6531, 2034, 3461; tables/smtp_verbs.def */
 #pragma once
 #include "base/fault.h"
@@ -15,7 +15,7 @@
 #include "wire/sasl.h"
 
 enum {
-	SMTP_SERVER_COMMAND_BYTES = 2048, /* 512 (RFC 5321 4.5.3.1.4) with all that SIZE, DSN, AUTH= and long paths may add */
+	SMTP_SERVER_COMMAND_BYTES = 2048, /* 512 (RFC 5321 4.5.3.1.4), and what SIZE, DSN, AUTH= and long paths add */
 	SMTP_SERVER_REPLY_BYTES = 4096,   /* all lines of one reply; longer text is cut */
 	SMTP_SERVER_NAME_BYTES = 255,
 };
@@ -29,35 +29,35 @@ enum smtp_server_tls {
 
 /* What a listener and the peer's address decide. Copied; `host` must outlive the session. */
 struct smtp_server_limits {
-	struct span host;          /* how we name ourselves */
-	uint64_t size_bytes;       /* largest message, 0 for none */
-	unsigned recipients;       /* most per message; 0 means 1000 */
-	unsigned errors;           /* most errors before the session is closed; 0 means 20. A message taken resets the count */
-	unsigned mechanisms;       /* set of 1u << enum sasl_mechanism; 0 offers no AUTH */
+	struct span host;    /* how we name ourselves */
+	uint64_t size_bytes; /* largest message, 0 for none */
+	unsigned recipients; /* most per message; 0 means 1000 */
+	unsigned errors;     /* most errors until the session is closed; 0 means 20. A message taken resets them */
+	unsigned mechanisms; /* set of 1u << enum sasl_mechanism; 0 offers no AUTH */
 	enum smtp_server_tls tls;
-	bool auth_in_clear;        /* AUTH is offered without TLS too */
-	bool trusted;              /* the peer's address needs no AUTH */
-	enum fault deny;           /* not FAULT_OK: said instead of a greeting, then closed */
-	int64_t greeting_ms;       /* until the first sender is named, whatever is said before; 0 means 120 s */
-	int64_t command_ms;        /* for one command line; 0 means 300 s (RFC 5321 4.5.3.2.7) */
-	int64_t data_ms;           /* for the next bytes of a message; 0 means 180 s */
-	int64_t message_ms;        /* for a whole message; 0 means 3600 s */
+	bool auth_in_clear;  /* AUTH is offered without TLS too */
+	bool trusted;        /* the peer's address needs no AUTH */
+	enum fault deny;     /* not FAULT_OK: said instead of a greeting, then closed */
+	int64_t greeting_ms; /* until the first sender is named, whatever is said before; 0 means 120 s */
+	int64_t command_ms;  /* for one command line; 0 means 300 s (RFC 5321 4.5.3.2.7) */
+	int64_t data_ms;     /* for the next bytes of a message; 0 means 180 s */
+	int64_t message_ms;  /* for a whole message; 0 means 3600 s */
 };
 
 enum smtp_server_wish_kind {
-	SMTP_SERVER_WRITE,        /* send `text`; may be gathered with what follows until poll says false or asks */
-	SMTP_SERVER_START_TLS,    /* question: feed what has been read beyond, which ends the session; else send all text, make
-				   * the handshake, then smtp_server_tls_started(); drop the session when it fails */
-	SMTP_SERVER_AUTHORIZE,    /* question: `mechanism`, `user`, `secret` */
-	SMTP_SERVER_SENDER,       /* question: `path`, `mail` */
-	SMTP_SERVER_RECIPIENT,    /* question: `path`, `recipient` */
-	SMTP_SERVER_BODY,         /* take `text`, part of the message; lies in the bytes last fed */
+	SMTP_SERVER_WRITE,     /* send `text`; may be gathered with what follows until poll says false or asks */
+	SMTP_SERVER_START_TLS, /* question: feed what has been read beyond, which ends the session; else send all text,
+				* make the handshake, then smtp_server_tls_started(); drop the session when it fails */
+	SMTP_SERVER_AUTHORIZE, /* question: `mechanism`, `user`, `secret` */
+	SMTP_SERVER_SENDER,    /* question: `path`, `mail` */
+	SMTP_SERVER_RECIPIENT, /* question: `path`, `recipient` */
+	SMTP_SERVER_BODY,      /* take `text`, part of the message; lies in the bytes last fed */
 	SMTP_SERVER_MESSAGE_END,  /* question: the message is whole; answer with its verdict */
 	SMTP_SERVER_MESSAGE_DROP, /* forget the message that was begun: its sender, recipients and body */
 	SMTP_SERVER_CLOSE,        /* end the session when all is sent; nothing follows */
 };
 
-/* What the driver is asked to do. Spans are borrowed: those of questions until the answer, `text` until the next call. */
+/* What the driver is asked to do. Spans are borrowed: those of questions until the answer, `text` for one call. */
 struct smtp_server_wish {
 	enum smtp_server_wish_kind kind;
 	struct span text;
@@ -77,7 +77,7 @@ struct smtp_server_answer {
 	struct span text;     /* or empty for the row's */
 };
 
-/* Whose session it is, for a Received line: "SMTP", "ESMTP", "ESMTPS", "ESMTPSA", "UTF8SMTPSA"... (RFC 3848, RFC 6531). */
+/* How the session speaks, for a Received line: "SMTP", "ESMTPS", "ESMTPSA", "UTF8SMTPSA"... (RFC 3848, RFC 6531). */
 struct smtp_server;
 struct span smtp_server_protocol(const struct smtp_server *);
 
@@ -100,15 +100,15 @@ void smtp_server_answer(struct smtp_server *, const struct smtp_server_answer *)
 /* Answers START_TLS: the handshake is done. All that was said before is forgotten (RFC 3207 4.2). */
 void smtp_server_tls_started(struct smtp_server *);
 
-/* Gives up the message that is coming in, for a reason of the driver's: the rest is read and thrown away, then the fault is
- * replied. No SMTP_SERVER_MESSAGE_END or _DROP follows for it. Between its sender's answer and its end only; nothing
- * happens where the message was dropped already. */
+/* Gives up the message that is coming in, for a reason of the driver's: the rest is read and thrown away, then the
+ * fault is replied. No SMTP_SERVER_MESSAGE_END or _DROP follows for it. Between its sender's answer and its end only;
+ * nothing happens where the message was dropped already. */
 void smtp_server_spoil(struct smtp_server *, enum fault);
 
 /* The peer sends no more. All bytes must have been taken before. */
 void smtp_server_ended(struct smtp_server *);
 
-/* Asks the peer to leave: the fault (SHUTTING_DOWN) is said at the next moment between two messages, and the session closed. */
+/* Asks the peer to leave: at the next moment between two messages the fault (SHUTTING_DOWN) is said, then all ends. */
 void smtp_server_stop(struct smtp_server *, enum fault);
 
 /* Tells the time. Past smtp_server_deadline() the session is closed with FAULT_IDLE_TIMEOUT. */
@@ -159,7 +159,7 @@ struct smtp_server {
 	enum fault spoiled;
 	uint64_t chunk_left;
 	bool chunk_is_last;
-	unsigned chunk_back;    /* the state to return to behind a chunk that was not allowed */
+	unsigned chunk_back; /* the state to return to behind a chunk that was not allowed */
 	enum fault chunk_fault;
 
 	char out[SMTP_SERVER_REPLY_BYTES];

@@ -7,15 +7,18 @@
 #define TAKEN "235 2.7.0 authentication successful\r\n"
 #define MALFORMED "501 5.5.2 cannot decode the response\r\n"
 #define CANCELLED "501 5.7.0 authentication cancelled\r\n"
-#define BAD_LOGIN                                                                                                            \
-	"535 5.7.8 authentication credentials invalid; Check the user name and the client password; `postern client refused` " \
+#define BAD_LOGIN                                                                                                      \
+	"535 5.7.8 authentication credentials invalid; Check the user name and the client password; `postern client "  \
+	"refused` "                                                                                                    \
 	"says more.\r\n"
 #define TLS_NEEDED "530 5.7.0 must issue a STARTTLS command first; Switch on STARTTLS or SSL/TLS in the client.\r\n"
-#define AUTH_NEEDED                                                                                                 \
-	"530 5.7.0 authentication required; Give the client a client password, or its address to a trusted network.\r\n"
+#define AUTH_NEEDED                                                                                                    \
+	"530 5.7.0 authentication required; Give the client a client password, or its address to a trusted "           \
+	"network.\r\n"
 #define OUT_OF_ORDER "503 5.5.1 command not allowed now\r\n"
-#define INJECTED                                                                                                 \
-	"554 5.5.1 commands were sent before TLS began; Someone between the client and here may be meddling.\r\nclose\n"
+#define INJECTED                                                                                                       \
+	"554 5.5.1 commands were sent before TLS began; Someone between the client and here may be "                   \
+	"meddling.\r\nclose\n"
 
 static struct chat chat;
 
@@ -56,16 +59,19 @@ static void plain_all_ways(void **state)
 
 static void login_all_ways(void **state)
 {
-	expect("AUTH LOGIN\r\ndGlt\r\nc2VjcmV0\r\n", "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n? LOGIN tim secret\n" TAKEN);
+	expect("AUTH LOGIN\r\ndGlt\r\nc2VjcmV0\r\n",
+	       "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n? LOGIN tim secret\n" TAKEN);
 	expect("AUTH LOGIN dGlt\r\nc2VjcmV0\r\n", "334 UGFzc3dvcmQ6\r\n? LOGIN tim secret\n" TAKEN);
-	expect("AUTH LOGIN\r\ndGlt\r\nd3Jvbmc\r\n", "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n? LOGIN tim wrong\n" BAD_LOGIN);
+	expect("AUTH LOGIN\r\ndGlt\r\nd3Jvbmc\r\n",
+	       "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n? LOGIN tim wrong\n" BAD_LOGIN);
 }
 
 static void bearer_all_ways(void **state)
 {
 	/* user=tim ^A auth=Bearer secret ^A^A, and n,a=tim,^A ... */
 	expect("AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgc2VjcmV0AQE=\r\n", "? XOAUTH2 tim secret\n" TAKEN);
-	expect("AUTH XOAUTH2\r\ndXNlcj10aW0BYXV0aD1CZWFyZXIgc2VjcmV0AQE=\r\n", CHALLENGE "? XOAUTH2 tim secret\n" TAKEN);
+	expect("AUTH XOAUTH2\r\ndXNlcj10aW0BYXV0aD1CZWFyZXIgc2VjcmV0AQE=\r\n",
+	       CHALLENGE "? XOAUTH2 tim secret\n" TAKEN);
 	expect("AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgd3JvbmcBAQ==\r\n", "? XOAUTH2 tim wrong\n" BAD_LOGIN);
 	expect("AUTH OAUTHBEARER bixhPXRpbSwBYXV0aD1CZWFyZXIgc2VjcmV0AQE=\r\n", "? OAUTHBEARER tim secret\n" TAKEN);
 	/* RFC 7628 3.2.2: the failure comes as a challenge first, whatever the client then says */
@@ -77,16 +83,18 @@ static void bearer_all_ways(void **state)
 
 static void vault_away_is_temporary(void **state)
 {
-	expect("AUTH PLAIN AGF3YXkAc2VjcmV0\r\n",
-	       "? PLAIN away secret\n454 4.7.0 temporary authentication failure; The vault is restarting; see the log.\r\n");
+	expect("AUTH PLAIN AGF3YXkAc2VjcmV0\r\n", "? PLAIN away secret\n454 4.7.0 temporary authentication failure; "
+						  "The vault is restarting; see the log.\r\n");
 	expect("AUTH OAUTHBEARER bixhPWF3YXksAWF1dGg9QmVhcmVyIHNlY3JldAEB\r\n",
-	       "? OAUTHBEARER away secret\n454 4.7.0 temporary authentication failure; The vault is restarting; see the log.\r\n");
+	       "? OAUTHBEARER away secret\n454 4.7.0 temporary authentication failure; The vault is restarting; see "
+	       "the log.\r\n");
 }
 
 /* RFC 4954 4 */
 static void order_of_auth(void **state)
 {
-	expect("AUTH PLAIN AHRpbQBzZWNyZXQ=\r\nAUTH PLAIN AHRpbQBzZWNyZXQ=\r\n", "? PLAIN tim secret\n" TAKEN OUT_OF_ORDER);
+	expect("AUTH PLAIN AHRpbQBzZWNyZXQ=\r\nAUTH PLAIN AHRpbQBzZWNyZXQ=\r\n",
+	       "? PLAIN tim secret\n" TAKEN OUT_OF_ORDER);
 	expect("AUTH PLAIN AHRpbQBzZWNyZXQ=\r\nMAIL FROM:<a@x>\r\nAUTH PLAIN AHRpbQBzZWNyZXQ=\r\n",
 	       "? PLAIN tim secret\n" TAKEN "? from <a@x>\n250 2.1.0 sender ok\r\n" OUT_OF_ORDER);
 	expect("MAIL FROM:<a@x>\r\n", AUTH_NEEDED);
@@ -191,8 +199,9 @@ static void t_sasl_24_no_downgrade(void **state)
 
 static void t_starttls_02_same_segment(void **state)
 {
-	static const char *const injections[] = { "NOOP\r\n", "MAIL FROM:<a@x>\r\n", "AUTH PLAIN AHRpbQBzZWNyZXQ=\r\n", "\r\n", "x",
-						  "\x16\x03\x01" };
+	static const char *const injections[] = {
+		"NOOP\r\n", "MAIL FROM:<a@x>\r\n", "AUTH PLAIN AHRpbQBzZWNyZXQ=\r\n", "\r\n", "x", "\x16\x03\x01"
+	};
 	char segment[100];
 
 	for (size_t i = 0; i < sizeof injections / sizeof *injections; i++) {
@@ -225,18 +234,22 @@ static void t_starttls_03_before_the_handshake(void **state)
 static void t_starttls_06_refused_before_tls(void **state)
 {
 	open_clear(SMTP_SERVER_TLS_REQUIRED);
-	chat_say(&chat, SPAN("MAIL FROM:<a@x>\r\nVRFY a\r\nNOOP\r\nRSET\r\nBDAT 6 LAST\r\nQUIT\r\nHELP\r\nEHLO c\r\nSTARTTLS\r\n\fSTARTTLS\r\n"));
+	chat_say(&chat, SPAN("MAIL FROM:<a@x>\r\nVRFY a\r\nNOOP\r\nRSET\r\nBDAT 6 LAST\r\nQUIT\r\nHELP\r\nEHLO "
+			     "c\r\nSTARTTLS\r\n\fSTARTTLS\r\n"));
 	const char *text = chat_text(&chat);
 
-	assert_memory_equal(text, TLS_NEEDED TLS_NEEDED "250 2.0.0 here\r\n250 2.0.0 forgotten\r\n" TLS_NEEDED "214-",
-			    strlen(TLS_NEEDED TLS_NEEDED "250 2.0.0 here\r\n250 2.0.0 forgotten\r\n" TLS_NEEDED "214-"));
+	assert_memory_equal(
+		text, TLS_NEEDED TLS_NEEDED "250 2.0.0 here\r\n250 2.0.0 forgotten\r\n" TLS_NEEDED "214-",
+		strlen(TLS_NEEDED TLS_NEEDED "250 2.0.0 here\r\n250 2.0.0 forgotten\r\n" TLS_NEEDED "214-"));
 	assert_non_null(strstr(text, "? tls\n" OUT_OF_ORDER));
 }
 
 /* RFC 3207 4.2: name, sender, recipients and login are forgotten. */
 static void t_starttls_07_state_discarded(void **state)
 {
-	chat = (struct chat){ .limits = { .tls = SMTP_SERVER_TLS_AVAILABLE, .mechanisms = SASL_ALL, .auth_in_clear = true } };
+	chat = (struct chat){
+		.limits = { .tls = SMTP_SERVER_TLS_AVAILABLE, .mechanisms = SASL_ALL, .auth_in_clear = true }
+	};
 	chat_open(&chat);
 	chat_say(&chat, SPAN("EHLO c\r\nAUTH PLAIN AHRpbQBzZWNyZXQ=\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n"));
 	chat_text(&chat);
@@ -246,7 +259,8 @@ static void t_starttls_07_state_discarded(void **state)
 	chat_say(&chat, SPAN("RCPT TO:<c@y>\r\nDATA\r\nMAIL FROM:<a@x>\r\nEHLO c\r\n"));
 	assert_non_null(strstr(chat.text, "250-AUTH PLAIN"));
 	assert_null(strstr(chat.text, "STARTTLS"));
-	assert_memory_equal(chat_text(&chat), OUT_OF_ORDER OUT_OF_ORDER OUT_OF_ORDER "250-mx.test", 3 * strlen(OUT_OF_ORDER) + 11);
+	assert_memory_equal(chat_text(&chat), OUT_OF_ORDER OUT_OF_ORDER OUT_OF_ORDER "250-mx.test",
+			    3 * strlen(OUT_OF_ORDER) + 11);
 	chat_say(&chat, SPAN("MAIL FROM:<a@x>\r\n"));
 	assert_string_equal(chat_text(&chat), AUTH_NEEDED);
 }
@@ -276,7 +290,8 @@ static void t_log_58_transcript_is_redacted(void **state)
 {
 	open_session();
 	chat.heard_out = true;
-	chat_say(&chat, SPAN("NOOP\r\nauth plain AHRpbQB3cm9uZw==\r\nAUTH LOGIN\r\ndGlt\r\nd3Jvbmc=\r\nd3Jvbmc=\r\nNOOP\nd3Jvbmc=\r\n"));
+	chat_say(&chat, SPAN("NOOP\r\nauth plain AHRpbQB3cm9uZw==\r\nAUTH "
+			     "LOGIN\r\ndGlt\r\nd3Jvbmc=\r\nd3Jvbmc=\r\nNOOP\nd3Jvbmc=\r\n"));
 	const char *text = chat_text(&chat);
 
 	assert_null(strstr(text, "C: AHRp"));
@@ -292,10 +307,12 @@ static void t_log_58_transcript_is_redacted(void **state)
 static void secrets_are_wiped(void **state)
 {
 	static const char *const scripts[] = {
-		"AUTH PLAIN AHRpbQBzZWNyZXQ=\r\n", "AUTH PLAIN AHRpbQB3cm9uZw==\r\n", "AUTH LOGIN dGlt\r\nc2VjcmV0\r\n",
-		"AUTH PLAIN\r\nAHRpbQBzZWNyZXQ=x\r\n", "AUTH CRAM-MD5 AHRpbQBzZWNyZXQ=\r\n", "AHRpbQBzZWNyZXQ=\r\n",
+		"AUTH PLAIN AHRpbQBzZWNyZXQ=\r\n",    "AUTH PLAIN AHRpbQB3cm9uZw==\r\n",
+		"AUTH LOGIN dGlt\r\nc2VjcmV0\r\n",    "AUTH PLAIN\r\nAHRpbQBzZWNyZXQ=x\r\n",
+		"AUTH CRAM-MD5 AHRpbQBzZWNyZXQ=\r\n", "AHRpbQBzZWNyZXQ=\r\n",
 	};
-	static const struct span traces[] = { SPAN("secret"), SPAN("wrong"), SPAN("AHRpbQBz"), SPAN("c2Vjcm"), SPAN("AHRpbQB3") };
+	static const struct span traces[] = { SPAN("secret"), SPAN("wrong"), SPAN("AHRpbQBz"), SPAN("c2Vjcm"),
+					      SPAN("AHRpbQB3") };
 
 	for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
 		open_session();
@@ -305,7 +322,8 @@ static void secrets_are_wiped(void **state)
 	}
 }
 
-TESTS(plain_all_ways, login_all_ways, bearer_all_ways, vault_away_is_temporary, order_of_auth, t_sasl_23_malformed_exchanges,
-      t_sasl_23_longest_response, t_sasl_23_twenty_failures, t_sasl_24_never_in_clear, clear_where_the_listener_says_so,
-      t_sasl_24_no_downgrade, t_starttls_02_same_segment, t_starttls_03_before_the_handshake, t_starttls_06_refused_before_tls,
-      t_starttls_07_state_discarded, starttls_where_there_is_none, protocol_names, t_log_58_transcript_is_redacted, secrets_are_wiped)
+TESTS(plain_all_ways, login_all_ways, bearer_all_ways, vault_away_is_temporary, order_of_auth,
+      t_sasl_23_malformed_exchanges, t_sasl_23_longest_response, t_sasl_23_twenty_failures, t_sasl_24_never_in_clear,
+      clear_where_the_listener_says_so, t_sasl_24_no_downgrade, t_starttls_02_same_segment,
+      t_starttls_03_before_the_handshake, t_starttls_06_refused_before_tls, t_starttls_07_state_discarded,
+      starttls_where_there_is_none, protocol_names, t_log_58_transcript_is_redacted, secrets_are_wiped)

@@ -334,7 +334,7 @@ static const struct verb {
 	enum { LOUD, QUIET } quiet;
 	enum fault (*run)(struct smtp_server *, struct span argument);
 } verbs[] = {
-#define SMTP_VERB(name, states, when, quiet, run, syntax) \
+#define SMTP_VERB(name, states, when, quiet, run, syntax)                                                              \
 	{ { #name, sizeof #name - 1 }, { #name " ***", sizeof #name + 3 }, states, when, quiet, run },
 #include "tables/smtp_verbs.def"
 #undef SMTP_VERB

@@ -10,26 +10,44 @@ struct session {
 	struct span script;
 };
 
-#define TRUSTED { .trusted = true, .size_bytes = 300, .errors = 12 }
-#define SUBMISSION { .tls = SMTP_SERVER_TLS_REQUIRED, .mechanisms = SASL_ALL, .errors = 12 }
+#define TRUSTED                                                                                                        \
+	{                                                                                                              \
+		.trusted = true, .size_bytes = 300, .errors = 12                                                       \
+	}
+#define SUBMISSION                                                                                                     \
+	{                                                                                                              \
+		.tls = SMTP_SERVER_TLS_REQUIRED, .mechanisms = SASL_ALL, .errors = 12                                  \
+	}
 
 /* Each holds what the others lack; \f is where a client must wait for the handshake. */
 static const struct session sessions[] = {
-	{ TRUSTED, SPAN("EHLO c\r\nMAIL FROM:<a@x> SIZE=10\r\nRCPT TO:<b@y>\r\nRCPT TO:<no@y>\r\nDATA\r\n..a\r\n.b\r\n\r\n.\r\nRSET\r\nQUIT\r\n") },
-	{ TRUSTED, SPAN("HELO c\r\nmail from: a@x\r\nrcpt to: b@y\r\ndata\r\na\r\n.\n.\r\r\n.\rx\r\n\r\n..\r\n.\r\nNOOP\r\nquit\r\n") },
-	{ TRUSTED, SPAN("EHLO c\r\nNOOP\rx\r\nNOOP\nNO\0OP\r\n\r\nXYZ\r\n\r\r\n\nMAIL FROM:<a@x>\r\nEHLO d\r\nDATA\r\nQUIT\r\n") },
-	{ TRUSTED, SPAN("EHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nBDAT 3\r\na\r\nBDAT 2\r\nb\rBDAT 1 LAST\r\n\nBDAT 4\r\nNOOPMAIL FROM:<a@x>\r\n"
+	{ TRUSTED, SPAN("EHLO c\r\nMAIL FROM:<a@x> SIZE=10\r\nRCPT TO:<b@y>\r\nRCPT "
+			"TO:<no@y>\r\nDATA\r\n..a\r\n.b\r\n\r\n.\r\nRSET\r\nQUIT\r\n") },
+	{ TRUSTED, SPAN("HELO c\r\nmail from: a@x\r\nrcpt to: "
+			"b@y\r\ndata\r\na\r\n.\n.\r\r\n.\rx\r\n\r\n..\r\n.\r\nNOOP\r\nquit\r\n") },
+	{ TRUSTED, SPAN("EHLO c\r\nNOOP\rx\r\nNOOP\nNO\0OP\r\n\r\nXYZ\r\n\r\r\n\nMAIL FROM:<a@x>\r\nEHLO "
+			"d\r\nDATA\r\nQUIT\r\n") },
+	{ TRUSTED, SPAN("EHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nBDAT 3\r\na\r\nBDAT 2\r\nb\rBDAT 1 "
+			"LAST\r\n\nBDAT 4\r\nNOOPMAIL FROM:<a@x>\r\n"
 			"RCPT TO:<b@y>\r\nBDAT 5\r\na\nb\r\nBDAT 0 LAST\r\nBDAT -1\r\nNOOP\r\n") },
-	{ TRUSTED, SPAN("EHLO c\r\nMAIL FROM:<a@x> BODY=BINARYMIME\r\nRCPT TO:<b@y>\r\nDATA\r\nBDAT 6 LAST\r\n\n\r\0\r\n.\r\nMAIL FROM:<no@x>\r\nQUIT\r\n") },
+	{ TRUSTED, SPAN("EHLO c\r\nMAIL FROM:<a@x> BODY=BINARYMIME\r\nRCPT TO:<b@y>\r\nDATA\r\nBDAT 6 "
+			"LAST\r\n\n\r\0\r\n.\r\nMAIL FROM:<no@x>\r\nQUIT\r\n") },
 	{ TRUSTED, SPAN("EHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n"
-			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
-			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
-			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			"xxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			"xxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			"xxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
 			".\r\nNOOP\r\nGET / HTTP/1.1\r\nNOOP\r\n") },
-	{ SUBMISSION, SPAN("EHLO c\r\nAUTH PLAIN AHRpbQBzZWNyZXQ=\r\nSTARTTLS\r\n\fEHLO c\r\nMAIL FROM:<a@x>\r\nAUTH LOGIN\r\ndGlt\r\nd3Jvbmc=\r\n"
-			   "AUTH OAUTHBEARER bixhPXRpbSwBYXV0aD1CZWFyZXIgd3JvbmcBAQ==\r\nAQ==\r\nAUTH PLAIN\r\n*\r\nAUTH XOAUTH2\r\n"
-			   "dXNlcj10aW0BYXV0aD1CZWFyZXIgc2VjcmV0AQE=\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y> NOTIFY=NEVER\r\nDATA\r\n\r\n.\r\nQUIT\r\n") },
-	{ SUBMISSION, SPAN("EHLO c\r\nSTARTTLS\r\n\fEHLO c\r\nAUTH PLAIN\r\nAHRp\nbQBz\r\nAUTH PLAIN =\r\nAUTH LOGIN =\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\n") },
+	{ SUBMISSION, SPAN("EHLO c\r\nAUTH PLAIN AHRpbQBzZWNyZXQ=\r\nSTARTTLS\r\n\fEHLO c\r\nMAIL FROM:<a@x>\r\nAUTH "
+			   "LOGIN\r\ndGlt\r\nd3Jvbmc=\r\n"
+			   "AUTH OAUTHBEARER bixhPXRpbSwBYXV0aD1CZWFyZXIgd3JvbmcBAQ==\r\nAQ==\r\nAUTH "
+			   "PLAIN\r\n*\r\nAUTH XOAUTH2\r\n"
+			   "dXNlcj10aW0BYXV0aD1CZWFyZXIgc2VjcmV0AQE=\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y> "
+			   "NOTIFY=NEVER\r\nDATA\r\n\r\n.\r\nQUIT\r\n") },
+	{ SUBMISSION, SPAN("EHLO c\r\nSTARTTLS\r\n\fEHLO c\r\nAUTH PLAIN\r\nAHRp\nbQBz\r\nAUTH PLAIN =\r\nAUTH LOGIN "
+			   "=\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\n") },
 	{ TRUSTED, SPAN("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") },
 };
 
@@ -69,7 +87,8 @@ static uint32_t next(uint32_t *seed)
 /* Lines of dots, nothing and noise, with line ends that are whole. */
 static size_t random_body(char *body, size_t room, uint32_t seed)
 {
-	static const char *const pieces[] = { ".", "..", "x", ".\t.", "\r\n", "\r\n", "\r\n.", "MAIL FROM:<a@x>", "\xff", " " };
+	static const char *const pieces[] = { ".",    "..", "x", ".\t.", "\r\n", "\r\n", "\r\n.", "MAIL FROM:<a@x>",
+					      "\xff", " " };
 	size_t size = 0;
 
 	for (uint32_t count = next(&seed) % 40; count-- && size + 32 < room;) {

@@ -2,14 +2,24 @@
 
 #include <string.h>
 
-/* As first_offence(), but without a branch: nearly every run is clean. */
+/* Whether every line end in a run is CR LF and no byte is NUL; `last` is the byte before it. Line by line with
+ * memchr(), which is several times as fast as looking at each byte. */
 static bool is_clean(struct span run, char last)
 {
-	unsigned odd = (unsigned)((run.at[0] == '\n') ^ (last == '\r')) | !run.at[0];
+	size_t at = run.at[0] == '\n';
 
-	for (size_t i = 1; i < run.size; i++)
-		odd |= (unsigned)((run.at[i] == '\n') ^ (run.at[i - 1] == '\r')) | !run.at[i];
-	return !odd;
+	if ((last == '\r') != (at == 1) || memchr(run.at, '\0', run.size))
+		return false;
+	while (at < run.size) {
+		size_t end = at + span_find_byte(span_slice(run, at, run.size), '\r');
+
+		if (memchr(run.at + at, '\n', end - at))
+			return false;
+		if (end + 1 < run.size && run.at[end + 1] != '\n')
+			return false;
+		at = end + 2;
+	}
+	return true;
 }
 
 /* Where a run first offends against CR LF line ends, or its size; `last` is the byte before it. */
@@ -32,7 +42,7 @@ static void spoil(struct smtp_server *s, enum fault f)
 	s->drop = true;
 }
 
-/* Passes a run of the message on; of a run that spoils it, what stands before the offence, wherever the bytes were cut. */
+/* Passes a run of the message on; of a run that spoils it, what stands before the offence, however it was cut. */
 static void pass(struct smtp_server *s, struct span run)
 {
 	uint64_t room = s->limits.size_bytes ? s->limits.size_bytes - s->body_size : UINT64_MAX;
@@ -117,8 +127,8 @@ static size_t take_data(struct smtp_server *s, struct span bytes)
 {
 	size_t size;
 
-	if ((s->body_state == BODY_LINE_START && bytes.at[0] == '.') || (s->body_state == BODY_DOT && bytes.at[0] == '\r') ||
-	    s->body_state == BODY_DOT_CR)
+	if ((s->body_state == BODY_LINE_START && bytes.at[0] == '.') ||
+	    (s->body_state == BODY_DOT && bytes.at[0] == '\r') || s->body_state == BODY_DOT_CR)
 		return take_dot(s, bytes.at[0]);
 	size = run_size(s, bytes);
 	pass(s, span_slice(bytes, 0, size));

@@ -5,8 +5,9 @@
 #define TAKEN "250 2.0.0 m1 accepted by sink.test: ok\r\n"
 #define BARE "554 5.5.2 bare CR or LF in the stream; The client must end lines with CR LF.\r\n"
 #define NUL "554 5.5.2 a NUL byte where text was due\r\n"
-#define TOO_LARGE \
-	"552 5.3.4 the message is larger than this server takes; Send less, or raise `size_limit` of the listener.\r\n"
+#define TOO_LARGE                                                                                                      \
+	"552 5.3.4 the message is larger than this server takes; Send less, or raise `size_limit` of the "             \
+	"listener.\r\n"
 #define OUT_OF_ORDER "503 5.5.1 command not allowed now\r\n"
 #define BAD_ARGUMENT "501 5.5.4 argument not understood\r\n"
 #define CHUNK "250 2.0.0 chunk received\r\n"
@@ -35,7 +36,8 @@ static void plain_bodies(void **state)
 {
 	expect(SPAN("DATA\r\n.\r\nNOOP\r\n"), GO "? end ESMTP\n" TAKEN HERE);
 	expect(SPAN("DATA\r\n\r\n.\r\n"), GO "[\r\n]\n? end ESMTP\n" TAKEN);
-	expect(SPAN("DATA\r\na\r\n..\r\n...b\r\n.c\r\n..\r\n.\r\nNOOP\r\n"), GO "[a\r\n.\r\n..b\r\nc\r\n.\r\n]\n? end ESMTP\n" TAKEN HERE);
+	expect(SPAN("DATA\r\na\r\n..\r\n...b\r\n.c\r\n..\r\n.\r\nNOOP\r\n"),
+	       GO "[a\r\n.\r\n..b\r\nc\r\n.\r\n]\n? end ESMTP\n" TAKEN HERE);
 	expect(SPAN("DATA\r\na.\r\nb .\r\n.\r\n"), GO "[a.\r\nb .\r\n]\n? end ESMTP\n" TAKEN);
 	expect(SPAN("DATA\r\n\xff\xfe\x80\r\n.\r\n"), GO "[\xff\xfe\x80\r\n]\n? end ESMTP\n" TAKEN);
 }
@@ -43,11 +45,15 @@ static void plain_bodies(void **state)
 /* smtpsmug's endings: none ends the message, each spoils it, and what was to be smuggled is read as its text. */
 static void t_smuggle_11_endings(void **state)
 {
-	static const struct { struct span ending; bool nul; } endings[] = {
-		{ SPAN("\n.\n"), false },       { SPAN("\r.\r"), false },      { SPAN("\r.\n"), false },       { SPAN("\n.\r"), false },
-		{ SPAN("\n.\r\n"), false },     { SPAN("\r\n.\n"), false },    { SPAN("\r.\r\n"), false },     { SPAN("\r\n.\r"), false },
-		{ SPAN("\r\n\0.\r\n"), true },  { SPAN("\r\n.\0\r\n"), true }, { SPAN("\r\n.\r\r\n"), false }, { SPAN("\r\n\r.\r\n"), false },
-		{ SPAN("\r\n.\n\r\n"), false }, { SPAN("\n\r\n.\n"), false },  { SPAN("\r\r\n.\n"), false },
+	static const struct {
+		struct span ending;
+		bool nul;
+	} endings[] = {
+		{ SPAN("\n.\n"), false },       { SPAN("\r.\r"), false },       { SPAN("\r.\n"), false },
+		{ SPAN("\n.\r"), false },       { SPAN("\n.\r\n"), false },     { SPAN("\r\n.\n"), false },
+		{ SPAN("\r.\r\n"), false },     { SPAN("\r\n.\r"), false },     { SPAN("\r\n\0.\r\n"), true },
+		{ SPAN("\r\n.\0\r\n"), true },  { SPAN("\r\n.\r\r\n"), false }, { SPAN("\r\n\r.\r\n"), false },
+		{ SPAN("\r\n.\n\r\n"), false }, { SPAN("\n\r\n.\n"), false },   { SPAN("\r\r\n.\n"), false },
 	};
 	char script[200], *at;
 
@@ -76,7 +82,8 @@ static void t_smuggle_11_endings(void **state)
 static void t_smuggle_11_pipelining(void **state)
 {
 	expect(SPAN("DATA\r\nx\r\n.\r\nMAIL FROM:<c@x>\r\nRCPT TO:<d@y>\r\nDATA\r\ny\r\n.\r\nQUIT\r\n"),
-	       GO "[x\r\n]\n? end ESMTP\n" TAKEN "? from <c@x>\n250 2.1.0 sender ok\r\n? to <d@y>\n250 2.1.5 recipient ok\r\n" GO
+	       GO "[x\r\n]\n? end ESMTP\n" TAKEN
+		  "? from <c@x>\n250 2.1.0 sender ok\r\n? to <d@y>\n250 2.1.5 recipient ok\r\n" GO
 		  "[y\r\n]\n? end ESMTP\n" TAKEN "221 2.0.0 bye\r\nclose\n");
 }
 
@@ -103,10 +110,13 @@ static void t_smuggle_11_in_commands(void **state)
 static void t_smuggle_14_bdat_whole(void **state)
 {
 	expect(SPAN("BDAT 7 LAST\r\nabc\r\n\r\nNOOP\r\n"), "[abc\r\n\r\n]\n? end ESMTP\n" TAKEN HERE);
-	expect(SPAN("BDAT 5\r\nabc\r\nBDAT 3 last\r\nd\r\nNOOP\r\n"), "[abc\r\n]\n" CHUNK "[d\r\n]\n? end ESMTP\n" TAKEN HERE);
-	expect(SPAN("BDAT 3 LAST\r\n.\r\nNOOP\r\n"), "[.\r\n]\n? end ESMTP\n" TAKEN HERE); /* a dot means nothing here */
+	expect(SPAN("BDAT 5\r\nabc\r\nBDAT 3 last\r\nd\r\nNOOP\r\n"),
+	       "[abc\r\n]\n" CHUNK "[d\r\n]\n? end ESMTP\n" TAKEN HERE);
+	expect(SPAN("BDAT 3 LAST\r\n.\r\nNOOP\r\n"),
+	       "[.\r\n]\n? end ESMTP\n" TAKEN HERE); /* a dot means nothing here */
 	expect(SPAN("BDAT 0 LAST\r\nNOOP\r\n"), "? end ESMTP\n" TAKEN HERE);
-	expect(SPAN("BDAT 0\r\nNOOP\r\nBDAT 3\r\na\r\nBDAT 0 LAST\r\n"), CHUNK HERE "[a\r\n]\n" CHUNK "? end ESMTP\n" TAKEN);
+	expect(SPAN("BDAT 0\r\nNOOP\r\nBDAT 3\r\na\r\nBDAT 0 LAST\r\n"),
+	       CHUNK HERE "[a\r\n]\n" CHUNK "? end ESMTP\n" TAKEN);
 }
 
 static void t_smuggle_14_bdat_inside_crlf(void **state)
@@ -123,12 +133,15 @@ static void t_smuggle_14_bdat_out_of_order(void **state)
 {
 	expect(SPAN("BDAT 3\r\na\r\nDATA\r\nMAIL FROM:<c@x>\r\nRCPT TO:<d@y>\r\nNOOP\r\n"),
 	       "[a\r\n]\n" CHUNK OUT_OF_ORDER OUT_OF_ORDER OUT_OF_ORDER HERE);
-	expect(SPAN("DATA\r\nx\r\n.\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), GO "[x\r\n]\n? end ESMTP\n" TAKEN OUT_OF_ORDER HERE);
-	expect(SPAN("BDAT 3 LAST\r\nx\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n"), "[x\r\n]\n? end ESMTP\n" TAKEN OUT_OF_ORDER HERE);
+	expect(SPAN("DATA\r\nx\r\n.\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"),
+	       GO "[x\r\n]\n? end ESMTP\n" TAKEN OUT_OF_ORDER HERE);
+	expect(SPAN("BDAT 3 LAST\r\nx\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n"),
+	       "[x\r\n]\n? end ESMTP\n" TAKEN OUT_OF_ORDER HERE);
 	expect(SPAN("RSET\r\nMAIL FROM:<a@x>\r\nBDAT 6 LAST\r\nQUIT\r\nRCPT TO:<b@y>\r\n"),
 	       "drop\n250 2.0.0 forgotten\r\n? from <a@x>\n250 2.1.0 sender ok\r\n554 5.5.1 no valid recipients\r\n"
 	       "? to <b@y>\n250 2.1.5 recipient ok\r\n");
-	expect(SPAN("BDAT 3\r\na\r\nRSET\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n"), "[a\r\n]\n" CHUNK "drop\n250 2.0.0 forgotten\r\n" OUT_OF_ORDER HERE);
+	expect(SPAN("BDAT 3\r\na\r\nRSET\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n"),
+	       "[a\r\n]\n" CHUNK "drop\n250 2.0.0 forgotten\r\n" OUT_OF_ORDER HERE);
 	expect(SPAN("BDAT 3\r\na\r\nEHLO c\r\n"),
 	       "[a\r\n]\n" CHUNK "drop\n250-mx.test\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
 	       "250-CHUNKING\r\n250-BINARYMIME\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP\r\n");
@@ -138,8 +151,17 @@ static void t_smuggle_14_bdat_out_of_order(void **state)
 /* Where the size says nothing, nobody knows what is command and what is content: the session ends. */
 static void t_smuggle_14_bdat_sizes(void **state)
 {
-	static const char *const broken[] = { "-1", "", "x", "1x", "+1", "0x10", "18446744073709551616", "99999999999999999999999",
-					      "1 LAS", "1 LAST LAST", "1.0" };
+	static const char *const broken[] = { "-1",
+					      "",
+					      "x",
+					      "1x",
+					      "+1",
+					      "0x10",
+					      "18446744073709551616",
+					      "99999999999999999999999",
+					      "1 LAS",
+					      "1 LAST LAST",
+					      "1.0" };
 	static const char *const huge[] = { "2147483649", "9223372036854775808", "18446744073709551615" };
 	char script[100];
 
@@ -176,10 +198,12 @@ static void binarymime(void **state)
 {
 	chat = (struct chat){ 0 };
 	chat_open_trusted(&chat);
-	chat_say(&chat, SPAN("MAIL FROM:<a@x> BODY=BINARYMIME\r\nRCPT TO:<b@y>\r\nDATA\r\nBDAT 6\r\na\nb\rc\rBDAT 1 LAST\r\n\r"));
-	assert_string_equal(chat_text(&chat),
-			    "? from <a@x> BINARYMIME\n250 2.1.0 sender ok\r\n? to <b@y>\n250 2.1.5 recipient ok\r\n" OUT_OF_ORDER
-			    "[a\nb\rc\r]\n" CHUNK "[\r]\n? end ESMTP\n" TAKEN);
+	chat_say(&chat, SPAN("MAIL FROM:<a@x> BODY=BINARYMIME\r\nRCPT TO:<b@y>\r\nDATA\r\nBDAT 6\r\na\nb\rc\rBDAT 1 "
+			     "LAST\r\n\r"));
+	assert_string_equal(
+		chat_text(&chat),
+		"? from <a@x> BINARYMIME\n250 2.1.0 sender ok\r\n? to <b@y>\n250 2.1.5 recipient ok\r\n" OUT_OF_ORDER
+		"[a\nb\rc\r]\n" CHUNK "[\r]\n? end ESMTP\n" TAKEN);
 }
 
 static void bad_input_oversize_message(void **state)
@@ -203,7 +227,8 @@ static void given_up_by_the_driver(void **state)
 			chat = (struct chat){ .spoil_at = 3 };
 			chat_open_message(&chat);
 			chat.seed = seed;
-			chat_say(&chat, chunked ? SPAN("BDAT 8 LAST\r\n123456\r\nNOOP\r\n") : SPAN("DATA\r\n123456\r\n.\r\nNOOP\r\n"));
+			chat_say(&chat, chunked ? SPAN("BDAT 8 LAST\r\n123456\r\nNOOP\r\n")
+						: SPAN("DATA\r\n123456\r\n.\r\nNOOP\r\n"));
 			const char *text = chat_text(&chat), *end = strstr(text, "]\n");
 
 			assert_non_null(end);
@@ -220,8 +245,9 @@ static void given_up_before_the_body(void **state)
 	chat_open_message(&chat);
 	smtp_server_spoil(&chat.server, FAULT_POST_AWAY);
 	chat_say(&chat, SPAN("DATA\r\nx\r\n.\r\nMAIL FROM:<a@x>\r\n"));
-	assert_string_equal(chat_text(&chat),
-			    GO "451 4.3.0 the queue is restarting; Try again; see the log.\r\n? from <a@x>\n250 2.1.0 sender ok\r\n");
+	assert_string_equal(
+		chat_text(&chat), GO
+		"451 4.3.0 the queue is restarting; Try again; see the log.\r\n? from <a@x>\n250 2.1.0 sender ok\r\n");
 	smtp_server_spoil(&chat.server, FAULT_POST_AWAY);
 	chat_say(&chat, SPAN("RSET\r\n"));
 	assert_string_equal(chat_text(&chat), "250 2.0.0 forgotten\r\n"); /* the driver knows already */
@@ -240,21 +266,30 @@ static void expect_verdict(struct smtp_server_answer verdict, const char *wanted
 
 static void verdicts(void **state)
 {
-	expect_verdict((struct smtp_server_answer){ .code = 250, .enhanced = SPAN("2.0.0"), .text = SPAN("7 queued: no slot") },
+	expect_verdict((struct smtp_server_answer){ .code = 250,
+						    .enhanced = SPAN("2.0.0"),
+						    .text = SPAN("7 queued: no slot") },
 		       "250 2.0.0 7 queued: no slot\r\n");
-	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 554, SPAN("5.2.252"), SPAN("SendAsDenied; a not allowed\nto send\r\nas b") },
+	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 554, SPAN("5.2.252"),
+						    SPAN("SendAsDenied; a not allowed\nto send\r\nas b") },
 		       "554-5.2.252 SendAsDenied; a not allowed\r\n554-5.2.252 to send\r\n554 5.2.252 as b\r\n");
 	expect_verdict((struct smtp_server_answer){ .fault = FAULT_DISK_FULL },
 		       "452 4.3.1 no room on the disk; Free some space in the data directory.\r\n");
 	/* enhanced codes that do not go with the code, and codes that are none */
-	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 550, SPAN("4.7.1"), SPAN("x") }, "550 5.0.0 x\r\n");
-	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 550, SPAN("5.7"), SPAN("x") }, "550 5.0.0 x\r\n");
-	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 354, SPAN(""), SPAN("x") }, "451 4.0.0 x\r\n");
-	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 99999, SPAN(""), SPAN("x") }, "451 4.0.0 x\r\n");
-	expect_verdict((struct smtp_server_answer){ FAULT_SHUTTING_DOWN, 0, SPAN(""), SPAN("") }, "421 4.3.2 closing for a restart\r\nclose\n");
+	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 550, SPAN("4.7.1"), SPAN("x") },
+		       "550 5.0.0 x\r\n");
+	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 550, SPAN("5.7"), SPAN("x") },
+		       "550 5.0.0 x\r\n");
+	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 354, SPAN(""), SPAN("x") },
+		       "451 4.0.0 x\r\n");
+	expect_verdict((struct smtp_server_answer){ FAULT_UPSTREAM_REPLY, 99999, SPAN(""), SPAN("x") },
+		       "451 4.0.0 x\r\n");
+	expect_verdict((struct smtp_server_answer){ FAULT_SHUTTING_DOWN, 0, SPAN(""), SPAN("") },
+		       "421 4.3.2 closing for a restart\r\nclose\n");
 	/* no text of an upstream's can end a line, or reach a terminal */
-	expect_verdict((struct smtp_server_answer){ .code = 250, .text = SPAN("a\rb\x1b[2Jc\0d\xc3\xa9\xff\r\n.\r\n250 x") },
-		       "250-2.0.0 ab?[2Jc?d??\r\n250-2.0.0 .\r\n250 2.0.0 250 x\r\n");
+	expect_verdict(
+		(struct smtp_server_answer){ .code = 250, .text = SPAN("a\rb\x1b[2Jc\0d\xc3\xa9\xff\r\n.\r\n250 x") },
+		"250-2.0.0 ab?[2Jc?d??\r\n250-2.0.0 .\r\n250 2.0.0 250 x\r\n");
 }
 
 static void long_verdicts_are_folded(void **state)
@@ -264,7 +299,10 @@ static void long_verdicts_are_folded(void **state)
 
 	for (size_t i = 0; i < sizeof text; i++)
 		text[i] = i % 8 == 7 ? ' ' : 'w';
-	chat = (struct chat){ .verdict = { .fault = FAULT_UPSTREAM_REPLY, .code = 554, .enhanced = SPAN("5.2.0"), .text = { text, sizeof text } } };
+	chat = (struct chat){ .verdict = { .fault = FAULT_UPSTREAM_REPLY,
+					   .code = 554,
+					   .enhanced = SPAN("5.2.0"),
+					   .text = { text, sizeof text } } };
 	chat_open_message(&chat);
 	chat_say(&chat, SPAN("DATA\r\n.\r\n"));
 	line = strstr(chat.text, "554");
@@ -309,5 +347,5 @@ static void bodies_are_borrowed(void **state)
 
 TESTS(plain_bodies, t_smuggle_11_endings, t_smuggle_11_pipelining, bare_newline_drops_at_once_and_replies_at_the_end,
       t_smuggle_11_in_commands, t_smuggle_14_bdat_whole, t_smuggle_14_bdat_inside_crlf, t_smuggle_14_bdat_out_of_order,
-      t_smuggle_14_bdat_sizes, t_smuggle_14_bdat_cut_short, binarymime, bad_input_oversize_message, given_up_by_the_driver,
-      given_up_before_the_body, verdicts, long_verdicts_are_folded, bodies_are_borrowed)
+      t_smuggle_14_bdat_sizes, t_smuggle_14_bdat_cut_short, binarymime, bad_input_oversize_message,
+      given_up_by_the_driver, given_up_before_the_body, verdicts, long_verdicts_are_folded, bodies_are_borrowed)

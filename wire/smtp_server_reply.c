@@ -76,7 +76,8 @@ static void reply_row(struct smtp_server *s, enum fault f)
 	int size = snprintf(text, sizeof text, "%s%s%s", row->says[LANGUAGE_EN], *row->remedy[LANGUAGE_EN] ? "; " : "",
 			    row->remedy[LANGUAGE_EN]);
 
-	smtp_server_reply(s, row->smtp, span_of(row->enhanced), span_slice((struct span){ text, sizeof text - 1 }, 0, (size_t)size));
+	smtp_server_reply(s, row->smtp, span_of(row->enhanced),
+			  span_slice((struct span){ text, sizeof text - 1 }, 0, (size_t)size));
 }
 
 static bool is_counted(enum fault f)
