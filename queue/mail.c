@@ -1,0 +1,288 @@
+#include "queue/mail.h"
+
+#include "base/message.h"
+#include "base/panic.h"
+#include "base/rand.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ID_CLOCK_SHIFT = 20 };
+
+static void *take(size_t size)
+{
+	void *at = calloc(1, size ? size : 1);
+
+	if (!at)
+		panic("out of memory");
+	return at;
+}
+
+/* --- the table */
+
+void mails_init(struct mails *m)
+{
+	*m = (struct mails){ 0 };
+	map_init(&m->by_id, false);
+}
+
+static struct span id_key(const uint64_t *id)
+{
+	return (struct span){ (const char *)id, sizeof *id };
+}
+
+void mails_free(struct mails *m)
+{
+	while (m->oldest) {
+		struct mail *mail = m->oldest;
+
+		mails_remove(m, &mail);
+	}
+	map_free(&m->by_id);
+}
+
+struct mail *mails_find(const struct mails *m, uint64_t id)
+{
+	return map_get(&m->by_id, id_key(&id));
+}
+
+size_t mails_count(const struct mails *m)
+{
+	return map_count(&m->by_id);
+}
+
+uint64_t mails_new_id(struct mails *m, int64_t wall_ms)
+{
+	uint64_t id = (uint64_t)(wall_ms > 0 ? wall_ms : 0) << ID_CLOCK_SHIFT | rand_below(1u << ID_CLOCK_SHIFT);
+
+	m->last_id = id > m->last_id ? id : m->last_id + 1;
+	return m->last_id;
+}
+
+void mails_add(struct mails *m, struct mail *mail)
+{
+	ASSERT(!map_put(&m->by_id, id_key(&mail->id), mail));
+	mail->before = m->newest;
+	*(m->newest ? &m->newest->behind : &m->oldest) = mail;
+	m->newest = mail;
+	if (mail->id > m->last_id)
+		m->last_id = mail->id;
+}
+
+void mails_remove(struct mails *m, struct mail **out)
+{
+	struct mail *mail = *out;
+
+	map_remove(&m->by_id, id_key(&mail->id));
+	*(mail->before ? &mail->before->behind : &m->oldest) = mail->behind;
+	*(mail->behind ? &mail->behind->before : &m->newest) = mail->before;
+	mail_free(out);
+}
+
+/* --- one message */
+
+struct mail *mail_new(const struct record_envelope *e, const struct record_closing *c)
+{
+	size_t count = record_recipient_count(e->recipients);
+	struct mail *m;
+
+	if (!count || !e->id || (c->key.size && c->key.size != MAIL_KEY_BYTES))
+		return NULL;
+	m = take(sizeof *m);
+	m->id = e->id;
+	m->mailbox = e->mailbox;
+	m->client = e->client;
+	m->notice_mailbox = e->notice_mailbox;
+	m->report_of = e->report_of;
+	m->rung = e->rung;
+	m->accepted_at_ms = m->next_try_at_ms = c->accepted_at;
+	m->size_bytes = c->size;
+	m->has_file = c->file_key.size != 0;
+	memcpy(m->key, c->key.at, c->key.size);
+	m->key_until_ms = c->key.size ? c->key_until : 0;
+	m->recipient_count = m->open_count = (uint32_t)count;
+	m->statuses = count > MAIL_STATUSES_INLINE ? take(count) : m->few;
+	buf_init(&m->payload, RECORD_BYTES_MAX);
+	if (c->progress.size && mail_apply_progress(m, c->progress))
+		mail_free(&m);
+	return m;
+}
+
+void mail_free(struct mail **out)
+{
+	struct mail *m = *out;
+
+	if (!m)
+		return;
+	if (m->statuses != m->few)
+		free(m->statuses);
+	free(m->reason);
+	free(m->held_by);
+	buf_free(&m->payload);
+	free(m);
+	*out = NULL;
+}
+
+void mail_say(char **text, struct span to)
+{
+	free(*text);
+	*text = NULL;
+	if (!to.size)
+		return;
+	*text = take(to.size + 1);
+	memcpy(*text, to.at, to.size);
+}
+
+/* A failure of a newer release is unknown here: it passes as an error of ours. */
+static enum fault fault_from(struct span name)
+{
+	enum fault f = name.size ? fault_named(name) : FAULT_OK;
+
+	return f == FAULT_COUNT ? FAULT_BUG : f;
+}
+
+static void set_status(struct mail *m, uint32_t at, unsigned char status)
+{
+	if (m->statuses[at] == RECORD_OPEN && status != RECORD_OPEN)
+		m->open_count--;
+	if (m->statuses[at] == RECORD_OPEN)
+		m->statuses[at] = status;
+}
+
+static void apply_run(struct mail *m, const struct record_run *run)
+{
+	if (run->first > m->recipient_count || run->count > m->recipient_count - run->first || run->status > RECORD_REPORTED)
+		return;
+	for (uint32_t i = 0; i < run->count; i++)
+		set_status(m, run->first + i, run->status);
+	if (run->status == RECORD_ACCEPTED && m->open_count)
+		return; /* the last words are about those that are open */
+	m->fault = fault_from(run->fault);
+	mail_say(&m->reason, run->text);
+}
+
+static void end_hold(struct mail *m, int64_t at_ms)
+{
+	if (m->hold && m->held_since_ms && at_ms > m->held_since_ms)
+		m->held_ms += at_ms - m->held_since_ms;
+	m->hold = FAULT_OK;
+	m->held_since_ms = 0;
+	mail_say(&m->held_by, SPAN(""));
+}
+
+void mail_apply_outcome(struct mail *m, const struct record_outcome *o)
+{
+	struct span rest = o->runs, item;
+	struct record_run run;
+
+	end_hold(m, o->at);
+	m->attempts = o->attempts;
+	m->next_try_at_ms = o->next_try_at;
+	m->unknown |= o->unknown;
+	while (message_list_next(&rest, &item))
+		if (!record_get_run(&run, item))
+			apply_run(m, &run);
+}
+
+void mail_apply_hold(struct mail *m, const struct record_hold *h)
+{
+	if (!m->hold)
+		m->held_since_ms = h->at;
+	m->hold = fault_from(h->fault);
+	mail_say(&m->reason, h->reason);
+	mail_say(&m->held_by, h->by);
+}
+
+void mail_apply_release(struct mail *m, const struct record_release *r)
+{
+	end_hold(m, r->at);
+	m->next_try_at_ms = r->at;
+}
+
+void mail_apply_reported(struct mail *m, struct span indexes)
+{
+	for (; indexes.size >= sizeof(uint32_t); indexes = span_slice(indexes, sizeof(uint32_t), indexes.size)) {
+		uint32_t at = 0;
+
+		for (size_t i = 0; i < sizeof at; i++)
+			at |= (uint32_t)(unsigned char)indexes.at[i] << (8 * i);
+		if (at < m->recipient_count)
+			set_status(m, at, RECORD_REPORTED);
+	}
+}
+
+bool mail_put_progress(struct buf *out, const struct mail *m)
+{
+	return record_put_progress(out, &(struct record_progress){
+		.attempts = m->attempts, .held_ms = m->held_ms, .next_try_at = m->next_try_at_ms, .unknown = m->unknown,
+		.heard = !m->key_until_ms, .statuses = { (const char *)m->statuses, m->recipient_count },
+		.fault = span_of(m->fault ? fault_row(m->fault)->name : ""), .reason = span_of(m->reason),
+		.hold = span_of(m->hold ? fault_row(m->hold)->name : ""), .hold_by = span_of(m->held_by),
+		.hold_since = m->held_since_ms,
+	});
+}
+
+enum fault mail_apply_progress(struct mail *m, struct span progress)
+{
+	struct record_progress p;
+	enum fault fault = record_get_progress(&p, progress);
+
+	if (fault || p.statuses.size != m->recipient_count)
+		return FAULT_MALFORMED;
+	m->attempts = p.attempts;
+	m->held_ms = p.held_ms;
+	m->next_try_at_ms = p.next_try_at;
+	m->unknown = p.unknown;
+	if (p.heard)
+		m->key_until_ms = 0;
+	for (uint32_t i = 0; i < m->recipient_count; i++)
+		set_status(m, i, (unsigned char)p.statuses.at[i]);
+	m->fault = fault_from(p.fault);
+	m->hold = fault_from(p.hold);
+	m->held_since_ms = p.hold_since;
+	mail_say(&m->reason, p.reason);
+	mail_say(&m->held_by, p.hold_by);
+	return FAULT_OK;
+}
+
+bool mail_is_kept(const struct mail *m)
+{
+	return m->hold == FAULT_HELD_BY_PERSON || m->hold == FAULT_UNCONFIRMED || m->hold == FAULT_UNDELIVERABLE || m->hold == FAULT_SPOOL_DAMAGED;
+}
+
+/* --- ids */
+
+static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+void mail_id_text(char out[MAIL_ID_TEXT_BYTES + 1], uint64_t id)
+{
+	for (size_t i = MAIL_ID_TEXT_BYTES; i--; id >>= 5)
+		out[i] = digits[id & 31];
+	out[MAIL_ID_TEXT_BYTES] = 0;
+}
+
+static int digit(char c)
+{
+	const char *found;
+
+	if (c >= 'a' && c <= 'z')
+		c = (char)(c - 'a' + 'A');
+	c = c == 'I' || c == 'L' ? '1' : c == 'O' ? '0' : c;
+	found = c ? strchr(digits, c) : NULL;
+	return found ? (int)(found - digits) : -1;
+}
+
+bool mail_id_read(uint64_t *id_out, struct span text)
+{
+	uint64_t id = 0;
+
+	if (text.size != MAIL_ID_TEXT_BYTES || digit(text.at[0]) > 15)
+		return false;
+	for (size_t i = 0; i < text.size; i++) {
+		if (digit(text.at[i]) < 0)
+			return false;
+		id = id << 5 | (uint64_t)digit(text.at[i]);
+	}
+	*id_out = id;
+	return true;
+}

@@ -1,0 +1,47 @@
+/* queue/queue_inner.h - what the files of the queue share.
+ *
+ * Why       Opening and indexing (queue_open.c) and the daily records (queue.c) are two stories about one object.
+ * Promise   Nothing outside queue/queue*.c includes it.
+ * Owns      Nothing.
+ * Refuses   Nothing. */
+#pragma once
+#include "base/trail.h"
+#include "loop/pool.h"
+#include "queue/queue.h"
+
+enum { QUEUE_HEARD_MS = 200, QUEUE_HEARD_MOST = 8192 };
+
+struct queue {
+	struct loop *loop;
+	struct queue_settings settings;
+	const struct queue_events *events;
+	void *self;
+	struct trail trail;
+	struct spool *spool;
+	struct mails mails;
+	struct schedule *schedule;
+	struct resubmit resubmit;
+	struct pool *recovery;
+	struct recover recover;
+	bool opening, is_open, closing;
+	size_t payload_bytes;
+	/* ids whose replies were heard, not yet written */
+	struct buf heard;
+	struct timer heard_timer;
+	unsigned notes; /* records on their way */
+	queue_done *flushed;
+	void *flushed_self;
+	/* a new key-encryption key */
+	unsigned rotating;
+	enum fault rotate_fault;
+	void (*rotated)(void *self, enum fault);
+	void *rotated_self;
+};
+
+/* queue.c */
+void queue_write_heard(void *queue);
+void queue_nothing(struct queue *, uint64_t from, uint64_t to);
+
+/* queue_open.c: a message changed, or went, and the index must hear of it. */
+void queue_mark(struct queue *, struct mail *);
+void queue_index_gone(struct queue *, const struct mail *);

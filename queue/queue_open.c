@@ -1,0 +1,266 @@
+#include "base/clock.h"
+#include "base/panic.h"
+#include "queue/queue_inner.h"
+
+#include <stdlib.h>
+
+static void on_key_wanted(void *self)
+{
+	struct queue *q = self;
+
+	q->events->key_wanted(q->self);
+}
+
+static void on_intake(void *self, enum fault fault)
+{
+	struct queue *q = self;
+
+	if (q->closing)
+		return;
+	if (!q->is_open) {
+		q->is_open = true;
+		q->events->opened(q->self, FAULT_OK, (struct span){ 0 });
+	}
+	q->events->intake(q->self, fault);
+}
+
+static const struct spool_events spool_events = { .key_wanted = on_key_wanted, .intake = on_intake };
+
+static void on_turn(void *self, struct mail *m)
+{
+	struct queue *q = self;
+
+	q->events->start(q->self, m);
+}
+
+enum fault queue_open(struct queue **out, struct loop *loop, const char *path, const struct queue_settings *settings,
+		      const struct queue_events *events, void *self)
+{
+	struct queue *q = calloc(1, sizeof *q);
+	enum fault fault;
+
+	if (!q)
+		panic("out of memory");
+	q->loop = loop;
+	q->settings = *settings;
+	q->events = events;
+	q->self = self;
+	trail_init(&q->trail, "post", SPAN("queue"));
+	mails_init(&q->mails);
+	resubmit_init(&q->resubmit);
+	buf_init(&q->heard, QUEUE_HEARD_MOST * sizeof(uint64_t));
+	timer_init(&q->heard_timer, loop, queue_write_heard, q);
+	q->schedule = schedule_new(loop, &settings->schedule, on_turn, q);
+	q->recovery = pool_new(loop, &(struct pool_settings){ .name = "recovery", .threads = 1, .waiting_max = 1 });
+	fault = spool_open(&q->spool, loop, path, &settings->spool, &spool_events, q);
+	q->opening = !fault;
+	*out = q;
+	if (fault)
+		queue_close(out);
+	return fault;
+}
+
+void queue_close(struct queue **out)
+{
+	struct queue *q = *out;
+
+	if (!q)
+		return;
+	q->closing = true;
+	timer_stop(&q->heard_timer);
+	pool_free(&q->recovery);
+	spool_close(&q->spool);
+	timer_stop(&q->heard_timer);
+	schedule_free(&q->schedule);
+	resubmit_free(&q->resubmit);
+	mails_free(&q->mails);
+	buf_free(&q->heard);
+	free(q);
+	*out = NULL;
+}
+
+void queue_set(struct queue *q, const struct queue_settings *settings)
+{
+	q->settings = *settings;
+	schedule_set(q->schedule, &settings->schedule);
+}
+
+void queue_mark(struct queue *q, struct mail *m)
+{
+	(void)q;
+	(void)m;
+}
+
+void queue_index_gone(struct queue *q, const struct mail *m)
+{
+	(void)q;
+	(void)m;
+}
+
+/* --- recovery */
+
+static void recovery_work(void *job)
+{
+	struct queue *q = job;
+
+	recover_run(&q->recover);
+}
+
+/* Wall time of a retry as loop time; a clock that jumped costs no more than the longest wait. */
+static int64_t due_ms(const struct queue *q, const struct mail *m)
+{
+	int64_t wait_ms = m->next_try_at_ms - clock_wall_ms();
+
+	if (wait_ms > q->settings.schedule.retry_longest_ms)
+		wait_ms = q->settings.schedule.retry_longest_ms;
+	return loop_now_ms(q->loop) + (wait_ms > 0 ? wait_ms : 0);
+}
+
+static void void_torn(struct queue *q)
+{
+	for (size_t i = 0; i < q->recover.torn_count; i++)
+		queue_nothing(q, q->recover.torn[i].from, q->recover.torn[i].to);
+}
+
+static void recovery_done(void *job)
+{
+	struct queue *q = job;
+	struct recover *r = &q->recover;
+
+	if (q->closing)
+		return;
+	if (r->fault) {
+		q->events->opened(q->self, r->fault, SPAN("the spool cannot be read"));
+		return;
+	}
+	TRAIL(&q->trail, EVENT_QUEUE_RECOVERED, TRAIL_NUMBER("records", r->records), TRAIL_NUMBER("messages", mails_count(&q->mails)),
+	      TRAIL_NUMBER("damaged", r->damaged), TRAIL_NUMBER("unconfirmed", r->unconfirmed));
+	for (struct mail *m = q->mails.oldest; m; m = m->behind) {
+		m->accepted = true;
+		spool_hold(&m->place);
+		queue_mark(q, m);
+		if (!mail_is_kept(m))
+			schedule_add(q->schedule, m, due_ms(q, m));
+	}
+	q->events->recovered(q->self);
+	spool_start(q->spool, r->last_sequence);
+	void_torn(q);
+}
+
+static bool ask_for_keys(struct queue *q)
+{
+	bool all = true;
+
+	for (struct spool_segment *g = spool_segments(q->spool); g; g = g->next)
+		if (g->file.number && !g->file.key) {
+			q->events->unwrap_wanted(q->self, g->file.number, (struct span){ g->file.wrapped, g->file.wrapped_size });
+			all = false;
+		}
+	return all;
+}
+
+static void begin_recovery(struct queue *q)
+{
+	q->opening = false;
+	q->recover.segments = spool_segments(q->spool);
+	q->recover.mails = &q->mails;
+	q->recover.resubmit = &q->resubmit;
+	q->recover.wall_ms = clock_wall_ms();
+	ASSERT(pool_run(q->recovery, recovery_work, recovery_done, q));
+}
+
+static struct spool_segment *find_segment(struct queue *q, uint64_t number)
+{
+	struct spool_segment *g = spool_segments(q->spool);
+
+	while (g && g->file.number != number)
+		g = g->next;
+	return g;
+}
+
+static void opened_key(struct queue *q, struct spool_segment *g, enum fault fault, struct span key)
+{
+	if (fault || key.size != SEAL_KEY_BYTES) {
+		q->opening = false;
+		q->events->opened(q->self, fault ? fault : FAULT_KEY_WRONG, SPAN("a segment's key cannot be had"));
+		return;
+	}
+	spool_unwrapped(g, key);
+	for (g = spool_segments(q->spool); g; g = g->next)
+		if (g->file.number && !g->file.key)
+			return;
+	begin_recovery(q);
+}
+
+/* --- another key-encryption key */
+
+static void rotation_over(struct queue *q)
+{
+	if (--q->rotating)
+		return;
+	q->rotated(q->rotated_self, q->rotate_fault);
+}
+
+static void on_rewrapped(void *self, enum fault fault)
+{
+	struct queue *q = self;
+
+	if (fault)
+		q->rotate_fault = fault;
+	rotation_over(q);
+}
+
+void queue_rotate(struct queue *q, void (*done)(void *self, enum fault), void *self)
+{
+	if (q->opening || q->rotating) {
+		done(self, FAULT_POST_AWAY);
+		return;
+	}
+	q->rotated = done;
+	q->rotated_self = self;
+	q->rotate_fault = FAULT_OK;
+	q->rotating = 1;
+	for (struct spool_segment *g = spool_segments(q->spool); g; g = g->next)
+		if (g->file.number && g->file.key) {
+			q->rotating++;
+			q->events->unwrap_wanted(q->self, g->file.number, (struct span){ g->file.wrapped, g->file.wrapped_size });
+		}
+	rotation_over(q);
+}
+
+/* A segment that was recycled meanwhile has nothing left to wrap. */
+static void rotated_key(struct queue *q, struct spool_segment *g, enum fault fault, struct span wrapped)
+{
+	if (fault || wrapped.size > SEGMENT_WRAPPED_BYTES || !g || g->busy) {
+		on_rewrapped(q, fault ? fault : g ? FAULT_POST_AWAY : FAULT_OK);
+		return;
+	}
+	spool_rewrap(q->spool, g, wrapped, on_rewrapped, q);
+}
+
+void queue_unwrapped(struct queue *q, uint64_t segment, enum fault fault, struct span key, struct span wrapped)
+{
+	struct spool_segment *g = find_segment(q, segment);
+
+	if (q->opening && g && !g->file.key)
+		opened_key(q, g, fault, key);
+	else if (q->rotating)
+		rotated_key(q, g, fault, wrapped);
+}
+
+void queue_key(struct queue *q, struct span key, struct span wrapped)
+{
+	spool_key(q->spool, key, wrapped);
+}
+
+void queue_vault(struct queue *q)
+{
+	if (q->rotating) { /* the answers of the old vault will not come */
+		q->rotating = 1;
+		q->rotate_fault = FAULT_VAULT_AWAY;
+		rotation_over(q);
+	}
+	spool_ask_again(q->spool);
+	if (q->opening && ask_for_keys(q))
+		begin_recovery(q);
+}
