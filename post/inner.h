@@ -1,0 +1,161 @@
+/* post/inner.h - what the files of post/ share: the role, the messages coming in, the tries, the causes of holds.
+ *
+ * Why       One object is driven from five sides: gates, vault, desk, disk and network.
+ * Promise   Nothing outside post/ includes it. An arrival gets exactly one `settled`, unless its session went first.
+ * Owns      See each struct.
+ * Refuses   Nothing. */
+#pragma once
+#include "base/config.h"
+#include "base/map.h"
+#include "base/metric.h"
+#include "base/secret.h"
+#include "base/trail.h"
+#include "loop/link.h"
+#include "loop/role.h"
+#include "queue/body.h"
+#include "queue/queue.h"
+#include "upstream/smtp_way.h"
+
+enum { POST_GATES_MAX = 64, POST_TRIES_MAX = 1000, POST_CONNECT_MS = 30000, POST_ARRIVALS_MAX = 100000 };
+
+struct cause;
+struct delivery;
+
+struct post {
+	struct loop *loop;
+	struct trail trail;
+	unsigned index;
+	const struct config *config;
+	struct secret *mac_key;
+	char host_name[256];
+	struct link *vault, *desk, *gates[POST_GATES_MAX];
+	struct dns *dns;
+	struct tls *tls;
+	struct smtp_way *way;
+	struct queue *queue;
+	struct bodies *bodies;
+	uint64_t first_new_id;
+	bool is_open, is_draining, said_drained;
+	struct timer drain_timer, sweep_timer, vault_away;
+	struct delivery *deliveries; /* under way */
+	/* intake.c */
+	struct map arrivals;
+	size_t gathered_bytes;
+	struct map revoked;
+	/* hold.c */
+	struct map mailbox_causes, tenant_causes, mailboxes;
+	unsigned tries;
+	void (*ready)(void *host, enum fault, struct span why);
+	void (*drained)(void *host);
+	void *host;
+};
+
+/* --- post.c */
+
+/* What the vault said of a mailbox; NULL when it has not. */
+struct known_mailbox {
+	uint64_t id, notice_mailbox;
+	bool enabled;
+	enum language language;
+	char address[SMTP_CLIENT_ADDRESS_BYTES + 1];
+};
+const struct known_mailbox *post_mailbox(const struct post *, uint64_t id);
+
+/* A try ended: while draining, the last one lets the role go. */
+void post_try_ended(struct post *);
+
+/* --- intake.c: a message comes in, and its session waits for a word */
+struct arrival_key {
+	uint64_t gate, session;
+};
+
+struct arrival {
+	struct arrival_key key;
+	struct post *post;
+	uint64_t serial;
+	enum { ARRIVAL_GATHERS, ARRIVAL_STORES, ARRIVAL_WAITS } state;
+	/* what the grant said */
+	uint64_t client, mailbox, notice_mailbox, id;
+	int64_t issued_at_ms, expires_at_ms, verdict_wait_ms;
+	/* the record in the making, and its body where that is long */
+	struct buf payload;
+	size_t body_at, counted;
+	uint64_t body_bytes;
+	struct body_writing *writing;
+	char file_key[SEAL_KEY_BYTES];
+	bool has_file;
+	size_t unwritten;
+	unsigned char key_bytes[MAIL_KEY_BYTES]; /* of its resubmission */
+	struct buf message_id;
+	/* the wait */
+	struct mail *mail;
+	struct timer verdict;
+	struct arrival *next; /* another that waits for the same message */
+};
+
+void intake_begin(struct post *, struct link *, const struct message_mail_begin *);
+void intake_body(struct post *, struct link *, const struct message_mail_body *);
+void intake_end(struct post *, struct link *, const struct message_mail_end *);
+void intake_drop(struct post *, struct link *, const struct message_mail_drop *);
+void intake_gate_ended(struct post *, unsigned gate);
+void intake_revoked(struct post *, const struct message_revoked *);
+void intake_accepted(struct post *, struct mail *, enum fault);
+void intake_free(struct post *);
+
+/* The one word to whoever waits for a message; `accepted` and `refused` say what the outcome says. */
+void settle_accepted(struct mail *, struct span says);
+void settle_refused(struct mail *, const struct outcome *);
+void settle_queued(struct mail *, struct span says);
+bool settle_is_awaited(const struct mail *);
+
+/* --- deliver.c: a try */
+void deliver_start(struct post *, struct mail *);
+/* At the end of the role: gives up what is under way, without a word. */
+void deliver_free(struct post *);
+
+/* --- hold.c: what a person can mend */
+enum hold_end { HOLD_WENT, HOLD_AGAIN, HOLD_UNSURE };
+
+/* Holds a message, and with it its mailbox or tenant, for that reason. */
+void hold_begin(struct post *, struct mail *, const struct outcome *, bool is_password);
+/* A try of a message ended; the first one released decides for the rest. */
+void hold_tried(struct post *, struct mail *, enum hold_end);
+/* "held: <text>; <remedy>" of a message that cannot be tried, into `out`; false when its mailbox is not held. */
+bool hold_says(struct post *, const struct mail *, struct buf *out);
+void hold_recovered(struct post *);
+void hold_mended(struct post *, uint64_t mailbox);
+void hold_mailbox_state(struct post *, const struct message_mailbox_state *);
+/* A mailbox's tenant became known. */
+void hold_named(struct post *, struct lane *);
+void hold_free(struct post *);
+const struct cause *hold_cause_of(const struct post *, const struct mail *);
+enum fault hold_fault(const struct cause *);
+const char *hold_text(const struct cause *);
+const struct cause *hold_next(const struct post *, size_t *at, bool of_tenants);
+int64_t hold_since_ms(const struct cause *);
+struct span hold_tenant(const struct cause *);
+uint64_t hold_mailbox(const struct cause *);
+/* "<text>; <remedy>" */
+void hold_words(struct buf *out, enum fault, struct span text);
+
+/* --- report.c: telling the sender later */
+struct report_item {
+	uint32_t at; /* the recipient's place in the envelope */
+	const struct outcome *outcome;
+	enum dsn_action action;
+	struct span remote;
+};
+
+/* Puts a report about some recipients into the queue, where anybody wants one; failed ones become RECORD_REPORTED. False: nobody does. */
+bool report_make(struct post *, struct mail *, const struct record_envelope *, struct span body, const struct record_closing *,
+		 const struct report_item *, size_t count);
+/* The ladder; the rung below, putting it into the mailbox, comes with the ways out that can. */
+enum report_rung { REPORT_FROM_SELF = 2, REPORT_FROM_NOTICE = 3 };
+
+/* A report that found no way is put into the queue for the next rung. False: there is none. */
+bool report_climb(struct post *, struct mail *, const struct record_envelope *, struct span body, const struct record_closing *);
+/* It is kept, and shown. */
+void report_keep(struct post *, struct mail *, const struct outcome *);
+
+/* --- operations.c */
+void operations_call(struct post *, struct link *, const struct message_call *);
