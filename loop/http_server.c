@@ -285,6 +285,14 @@ void http_answer(struct http_exchange *x, int status, struct span content_type, 
 		stream_resume(x->stream); /* what the client sent ahead */
 }
 
+void http_cut(struct http_exchange *x)
+{
+	ASSERT(x->asked && !x->freed);
+	x->asked = false;
+	x->gone = NULL;
+	destroy(x);
+}
+
 /* The request could not be read: said, and the end of the connection, since its next byte may be anything. */
 static void refuse(struct http_exchange *x, int status)
 {

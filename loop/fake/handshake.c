@@ -23,6 +23,13 @@ static void send_text(struct stream *s, enum segment_kind kind, struct span text
 	network_send_take(s->end, kind, copy, text.size, NULL, 0);
 }
 
+void stream_check_clear(struct stream *s)
+{
+	if (s->unread.size)
+		stream_fail(s, FAULT_TLS_FAILED, "text where TLS was expected");
+	buf_clear(&s->unread);
+}
+
 static void start_tls(struct stream *s, struct tls *tls, enum tls_state state)
 {
 	if (s->fault || s->is_over || !s->end || s->loop->dead)
@@ -31,9 +38,8 @@ static void start_tls(struct stream *s, struct tls *tls, enum tls_state state)
 	stream_send_up_to(s, SIZE_MAX);
 	s->tls = tls_hold(tls);
 	s->tls_state = state;
-	if (s->unread.size)
-		stream_fail(s, FAULT_TLS_FAILED, "text where TLS was expected");
-	buf_clear(&s->unread);
+	if (!s->offering)
+		stream_check_clear(s);
 	timer_after(&s->deadline, HANDSHAKE_MS);
 	stream_wake(s);
 }

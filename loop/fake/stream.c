@@ -343,10 +343,16 @@ static bool call_back(struct stream *s)
 		timer_stop(&s->deadline);
 		s->events->opened(s->self);
 	} else if (s->offer && !s->paused) {
+		bool was_clear = s->tls_state == TLS_OFF;
+
 		s->offer = false;
+		s->offering = true;
 		taken = s->events->data(s->self, buf_span(&s->unread));
+		s->offering = false;
 		if (!s->gone && taken)
 			buf_drop(&s->unread, taken < s->unread.size ? taken : s->unread.size);
+		if (!s->gone && was_clear && s->tls_state != TLS_OFF)
+			stream_check_clear(s);
 	} else if (is_drained(s)) {
 		s->asked_unsent = 0;
 		if (s->events->drained)

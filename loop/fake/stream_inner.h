@@ -17,6 +17,7 @@ struct stream {
 	struct timer turn, deadline;
 	bool connecting, tell_opened, is_over, finishing, paused, offer, other_over, is_half_closed;
 	bool busy, gone; /* inside a callback; closed meanwhile */
+	bool offering;   /* inside `data`: what is unread is being taken */
 	enum tls_state tls_state;
 	struct tls *tls;
 	char host_name[256];
@@ -39,6 +40,9 @@ void stream_fail(struct stream *, enum fault, const char *why);
 
 /* Hands what is queued to the network in pieces cut by the dice, as far as `room` goes. */
 void stream_send_up_to(struct stream *, size_t room);
+
+/* Text that nobody took where TLS begins is an error. */
+void stream_check_clear(struct stream *);
 
 /* Whether a handshake is under way, and its next step with the first arrived segment. */
 bool stream_is_shaking(const struct stream *);
