@@ -340,6 +340,8 @@ static void serve(struct http_exchange *x)
 
 	if (p->state == HTTP_PARSE_REFUSED) {
 		refuse(x, p->status);
+	} else if (p->state == HTTP_PARSE_WHOLE && x->server->finishing) {
+		refuse(x, 503);
 	} else if (p->state == HTTP_PARSE_WHOLE) {
 		ask_handler(x);
 	} else if (p->wants_continue) {
@@ -527,6 +529,14 @@ const struct http_seen *http_seen(const struct http_exchange *x)
 struct span http_header(const struct http_exchange *x, struct span name)
 {
 	return http_parse_header(&x->parse, name);
+}
+
+struct span http_header_last(const struct http_exchange *x, struct span name)
+{
+	for (size_t i = x->parse.header_count; i--;)
+		if (span_equal_fold(x->parse.headers[i].name, name))
+			return x->parse.headers[i].value;
+	return SPAN("");
 }
 
 void http_on_gone(struct http_exchange *x, void (*gone)(void *self), void *self)

@@ -35,8 +35,9 @@ struct http_seen {
 	int32_t peer_pid;
 };
 
-/* The first header of that name, or an empty span. */
+/* The first header of that name, or an empty span; the last one, which is what the proxy next to us added. */
 struct span http_header(const struct http_exchange *, struct span name);
+struct span http_header_last(const struct http_exchange *, struct span name);
 const struct http_seen *http_seen(const struct http_exchange *);
 
 /* The value of a form or query field, decoded into `out`; false when absent or malformed. */
@@ -52,7 +53,8 @@ struct http_server *http_server_new(struct loop *, int listener_fd, struct tls *
 				    http_handler *, void *self);
 void http_server_tls(struct http_server *, struct tls *);
 
-/* Closes idle connections at once, the others after their answer, and frees by itself within 10 s. */
+/* Closes idle connections at once, the others after their answer, and frees by itself within 10 s. The handler is not called any more: a
+ * request that was only half there gets 503. */
 void http_server_finish(struct http_server **);
 
 /* Answers; later or at once. `headers` are added to Content-Length, Date, Connection and the security headers every answer
