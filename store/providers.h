@@ -1,0 +1,21 @@
+/* store/providers.h - the rows of providers: one app registration each.
+ *
+ * Why       A mailbox signs in through the registration of its organisation at its provider.
+ * Promise   Each function is one statement or a few; a caller that needs several to hold together puts them into a transaction
+ *           (sqlite_begin, sqlite_end).
+ * Owns      Nothing: rows are borrowed, and those given to `each` are valid during that call.
+ * Refuses   As store/sqlite.h. */
+#pragma once
+#include "store/database.h"
+
+struct provider_row {
+	uint64_t id, organisation;
+	struct span name, kind, tenant, client_id, issuer, scopes, smtp_host; /* empty: as its kind has it */
+	int64_t smtp_port;                                                    /* 0: as its kind has it */
+	int64_t smtp_tls, mechanism;                                          /* as in message `token`; -1: as its kind has it */
+};
+
+MUST_CHECK enum fault providers_each(struct sqlite *, bool (*each)(void *self, const struct provider_row *), void *self);
+MUST_CHECK enum fault providers_add(struct sqlite *, const struct provider_row *, uint64_t *id_out);
+MUST_CHECK enum fault providers_set(struct sqlite *, const struct provider_row *);
+MUST_CHECK enum fault providers_remove(struct sqlite *, uint64_t id);
