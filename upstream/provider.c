@@ -1,0 +1,423 @@
+#include "upstream/provider.h"
+
+#include "base/panic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	WHY_BYTES = 256,
+	ARENA_BYTES = 4 * 1024 * 1024,
+	FETCH_MS = 20000,
+	KEEP_MS = 24 * 3600 * 1000,
+	KEEP_FAILURE_MS = 60 * 1000,
+	KEYS_FRESH_MS = 5 * 60 * 1000,
+	URL_BYTES_MAX = 2048,
+};
+
+#define NONE PROVIDER_ACCOUNT_NONE
+#define TENANT PROVIDER_ACCOUNT_TENANT
+#define SUBJECT PROVIDER_ACCOUNT_SUBJECT
+#define HINT_ALONE 1
+#define NO_TLS PROVIDER_NO_TLS
+#define STARTTLS PROVIDER_STARTTLS
+#define IMPLICIT PROVIDER_IMPLICIT
+#define NO_LOGIN PROVIDER_NO_LOGIN
+#define XOAUTH2 PROVIDER_XOAUTH2
+#define OAUTHBEARER PROVIDER_OAUTHBEARER
+#define TEXT(literal) { "" literal, sizeof literal - 1 }
+
+static const struct provider_kind kinds[] = {
+#define PROVIDER(kind, title, account, quirks, tenant, login, issuer, authorize, token, device, keys, userinfo, scopes, host, port, tls, mechanism, \
+		 prompt, extra)                                                                                                                 \
+	{ TEXT(kind), TEXT(title), account, (quirks) & 1, TEXT(tenant), TEXT(login), TEXT(issuer), TEXT(authorize), TEXT(token), TEXT(device),  \
+	  TEXT(keys), TEXT(userinfo), TEXT(scopes), TEXT(host), port, tls, mechanism, TEXT(prompt), TEXT(extra) },
+#include "tables/providers.def"
+#undef PROVIDER
+};
+
+/* Who waits for endpoints or keys. */
+struct waiter {
+	struct waiter *next;
+	provider_found *found;
+	provider_got_keys *got_keys;
+	void *self;
+};
+
+/* Something fetched, kept for a while, and awaited. */
+struct fetched {
+	struct provider *provider;
+	struct http_fetch *fetch;
+	struct waiter *waiters;
+	enum fault fault;
+	char why[WHY_BYTES];
+	int64_t at_ms; /* loop time of the last answer */
+	bool is_known;
+	void (*answer)(struct provider *, struct waiter *);
+};
+
+struct provider {
+	struct loop *loop;
+	struct http_client *http;
+	struct arena *arena;
+	struct provider_row row;
+	const struct provider_kind *kind;
+	struct secret *secret;
+	struct fetched discovery, keys;
+	struct arena *discovered;
+	struct provider_endpoints endpoints;
+	struct buf key_set;
+	int64_t quiet_until_ms;
+};
+
+const struct provider_kind *provider_kind_named(struct span name)
+{
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (span_equal_fold(kinds[i].name, name))
+			return &kinds[i];
+	return NULL;
+}
+
+const struct provider_kind *provider_kind_at(size_t at)
+{
+	return at < sizeof kinds / sizeof *kinds ? &kinds[at] : NULL;
+}
+
+/* What stands between "//" and the next "/", ":" or the end; of "[::1]:3443" the brackets too. */
+static struct span host_of(struct span url)
+{
+	struct span rest = span_slice(url, span_find(url, SPAN("//")) + 2, url.size);
+	size_t size = 0, end = span_find_byte(rest, ']');
+
+	if (rest.size && *rest.at == '[' && end < rest.size)
+		return span_slice(rest, 0, end + 1);
+	while (size < rest.size && !strchr("/:?#", rest.at[size]))
+		size++;
+	return span_slice(rest, 0, size);
+}
+
+static bool is_loopback_name(struct span host)
+{
+	struct address a;
+
+	if (span_equal_fold(host, SPAN("localhost")))
+		return true;
+	return address_parse(&a, host, 0) && address_is_loopback(&a);
+}
+
+/* An address that a browser or a token may be sent to. */
+static bool is_safe_url(struct span url)
+{
+	for (size_t i = 0; i < url.size; i++)
+		if (url.at[i] <= ' ' || url.at[i] > '~' || url.at[i] == '@')
+			return false;
+	if (url.size > URL_BYTES_MAX || !host_of(url).size)
+		return false;
+	return span_starts_fold(url, SPAN("https://")) || (span_starts_fold(url, SPAN("http://")) && is_loopback_name(host_of(url)));
+}
+
+static enum fault wrong(char *why_out, const char *what, struct span value)
+{
+	snprintf(why_out, WHY_BYTES, "%s: %.*s", what, (int)(value.size < 128 ? value.size : 128), value.at);
+	return FAULT_MALFORMED;
+}
+
+enum fault provider_check(const struct provider_row *row, char *why_out)
+{
+	const struct provider_kind *kind = provider_kind_named(row->kind);
+	struct span host = row->smtp_host;
+
+	if (!kind)
+		return wrong(why_out, "kind is not known", row->kind);
+	if (!host.size)
+		host = kind->host;
+	if (!host.size)
+		return wrong(why_out, "smtp-host is needed for this kind", row->kind);
+	if (kind->account != PROVIDER_ACCOUNT_NONE && !row->client_id.size)
+		return wrong(why_out, "client-id is needed for this kind", row->kind);
+	if (kind->account != PROVIDER_ACCOUNT_NONE && !kind->authorize.size && !row->issuer.size)
+		return wrong(why_out, "issuer is needed for this kind", row->kind);
+	if (row->issuer.size && !is_safe_url(row->issuer))
+		return wrong(why_out, "issuer must be an https address", row->issuer);
+	if (row->smtp_port < 0 || row->smtp_port > 65535)
+		return wrong(why_out, "smtp-port must be a port", (struct span){ "", 0 });
+	if (row->smtp_tls == PROVIDER_NO_TLS && !is_loopback_name(host)) {
+		wrong(why_out, "smtp-tls may be none on this machine only, not for", host);
+		return FAULT_TLS_MISSING;
+	}
+	return FAULT_OK;
+}
+
+/* `{tenant}` replaced, and the login host put before a path. */
+static struct span filled(const struct provider *p, struct span pattern)
+{
+	struct span tenant = p->row.tenant.size ? p->row.tenant : p->kind->tenant, mark = SPAN("{tenant}");
+	struct span login = pattern.size && *pattern.at == '/' ? p->kind->login : (struct span){ "", 0 };
+	size_t at = span_find(pattern, mark);
+
+	if (at == pattern.size)
+		return arena_print(p->arena, "%.*s%.*s", SPAN_ARGS(login), SPAN_ARGS(pattern));
+	return arena_print(p->arena, "%.*s%.*s%.*s%s", SPAN_ARGS(login), (int)at, pattern.at, SPAN_ARGS(tenant), pattern.at + at + mark.size);
+}
+
+static void answer_endpoints(struct provider *p, struct waiter *w)
+{
+	w->found(w->self, p->discovery.fault, span_of(p->discovery.why), &p->endpoints);
+}
+
+static void answer_keys(struct provider *p, struct waiter *w)
+{
+	w->got_keys(w->self, p->keys.fault, buf_span(&p->key_set));
+}
+
+static void copy_row(struct provider *p, const struct provider_row *row)
+{
+	p->row = *row;
+	p->row.name = arena_copy(p->arena, row->name);
+	p->row.kind = arena_copy(p->arena, row->kind);
+	p->row.tenant = arena_copy(p->arena, row->tenant);
+	p->row.client_id = arena_copy(p->arena, row->client_id);
+	p->row.issuer = arena_copy(p->arena, row->issuer);
+	p->row.scopes = arena_copy(p->arena, row->scopes);
+	p->row.smtp_host = arena_copy(p->arena, row->smtp_host);
+}
+
+struct provider *provider_new_take(struct loop *loop, struct http_client *http, const struct provider_row *row, struct secret *secret)
+{
+	struct provider *p = calloc(1, sizeof *p);
+
+	if (!p)
+		panic("out of memory");
+	*p = (struct provider){ .loop = loop, .http = http, .arena = arena_new(ARENA_BYTES), .secret = secret,
+				.kind = provider_kind_named(row->kind) };
+	ASSERT(p->kind);
+	copy_row(p, row);
+	p->discovery = (struct fetched){ .provider = p, .answer = answer_endpoints };
+	p->keys = (struct fetched){ .provider = p, .answer = answer_keys };
+	buf_init(&p->key_set, OAUTH_ANSWER_BYTES);
+	if (p->row.issuer.size)
+		return p;
+	p->endpoints = (struct provider_endpoints){ filled(p, p->kind->issuer), filled(p, p->kind->authorize), filled(p, p->kind->token),
+						    filled(p, p->kind->device), filled(p, p->kind->keys), filled(p, p->kind->userinfo) };
+	p->discovery.is_known = true;
+	return p;
+}
+
+static void answer_all(struct provider *p, struct fetched *f)
+{
+	struct waiter *next, *w = f->waiters;
+
+	for (f->waiters = NULL; w; w = next) {
+		next = w->next;
+		if (w->self)
+			f->answer(p, w);
+		free(w);
+	}
+}
+
+void provider_free(struct provider **provider)
+{
+	struct provider *p = *provider;
+
+	if (!p)
+		return;
+	http_cancel(&p->discovery.fetch);
+	http_cancel(&p->keys.fetch);
+	p->discovery.fault = p->keys.fault = FAULT_CLOSED;
+	snprintf(p->discovery.why, sizeof p->discovery.why, "the settings of the provider changed");
+	answer_all(p, &p->discovery);
+	answer_all(p, &p->keys);
+	buf_free(&p->key_set);
+	secret_free(&p->secret);
+	arena_free(&p->discovered);
+	arena_free(&p->arena);
+	free(p);
+	*provider = NULL;
+}
+
+const struct provider_row *provider_row(const struct provider *p)
+{
+	return &p->row;
+}
+
+const struct provider_kind *provider_kind(const struct provider *p)
+{
+	return p->kind;
+}
+
+struct span provider_host(const struct provider *p)
+{
+	return p->row.smtp_host.size ? p->row.smtp_host : p->kind->host;
+}
+
+uint16_t provider_port(const struct provider *p)
+{
+	return p->row.smtp_port ? (uint16_t)p->row.smtp_port : p->kind->port;
+}
+
+enum provider_tls provider_tls(const struct provider *p)
+{
+	return p->row.smtp_tls < 0 ? p->kind->tls : (enum provider_tls)p->row.smtp_tls;
+}
+
+enum provider_mechanism provider_mechanism(const struct provider *p)
+{
+	return p->row.mechanism < 0 ? p->kind->mechanism : (enum provider_mechanism)p->row.mechanism;
+}
+
+struct oauth_client provider_client(const struct provider *p)
+{
+	return (struct oauth_client){ p->row.client_id, secret_borrow(p->secret), p->row.scopes.size ? p->row.scopes : p->kind->scopes };
+}
+
+bool provider_has_secret(const struct provider *p)
+{
+	return p->secret != NULL;
+}
+
+static void fetch(struct provider *p, struct fetched *f, struct span url, http_done *done)
+{
+	static const struct http_header accept = { SPAN("Accept"), SPAN("application/json") };
+	const struct http_request request = { .method = SPAN("GET"), .url = url, .headers = &accept, .header_count = 1,
+					      .timeout_ms = FETCH_MS, .answer_bytes_max = OAUTH_ANSWER_BYTES };
+
+	f->fetch = http_fetch(p->http, &request, done, p);
+}
+
+/* Joins those who wait; true when a fetch has to be started. */
+static bool join(struct fetched *f, provider_found *found, provider_got_keys *got_keys, void *self)
+{
+	struct waiter *w = calloc(1, sizeof *w), **end = &f->waiters;
+
+	if (!w)
+		panic("out of memory");
+	*w = (struct waiter){ NULL, found, got_keys, self };
+	while (*end)
+		end = &(*end)->next;
+	*end = w;
+	return !f->fetch;
+}
+
+static void ended(struct fetched *f, enum fault fault, struct span why)
+{
+	f->fault = fault;
+	f->is_known = fault == FAULT_OK;
+	f->at_ms = loop_now_ms(f->provider->loop);
+	snprintf(f->why, sizeof f->why, "%.*s", (int)(why.size < WHY_BYTES ? why.size : WHY_BYTES - 1), why.at);
+	answer_all(f->provider, f);
+}
+
+static enum fault take_discovery(struct provider *p, const struct oauth_answer *a)
+{
+	const struct span *urls[] = { &a->authorize_url, &a->token_url };
+	struct arena *arena = p->discovered;
+
+	for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
+		if (!is_safe_url(*urls[i]))
+			return FAULT_UPSTREAM_BROKEN;
+	/* Microsoft's document names the tenant's number, or a mark for it, whatever name of the tenant was asked. */
+	if (p->kind->account == PROVIDER_ACCOUNT_SUBJECT && !span_equal(a->issuer, p->row.issuer))
+		return FAULT_ID_TOKEN_WRONG;
+	/* Whoever was given the old ones is done with them when its call returns. */
+	p->discovered = arena_new(ARENA_BYTES);
+	p->endpoints = (struct provider_endpoints){ arena_copy(p->discovered, a->issuer), arena_copy(p->discovered, a->authorize_url),
+						    arena_copy(p->discovered, a->token_url), arena_copy(p->discovered, a->device_url),
+						    arena_copy(p->discovered, a->jwks_url), arena_copy(p->discovered, a->userinfo_url) };
+	arena_free(&arena);
+	return FAULT_OK;
+}
+
+static void discovered(void *self, const struct http_answer *answer)
+{
+	struct provider *p = self;
+	struct oauth_answer a = { 0 };
+	enum fault fault = answer->fault;
+	struct span why = answer->why;
+
+	p->discovery.fetch = NULL;
+	if (fault == FAULT_OK) {
+		fault = oauth_read_discovery(&a, answer->status, answer->body);
+		if (fault == FAULT_OK)
+			fault = take_discovery(p, &a);
+		why = fault == FAULT_OK		      ? SPAN("")
+		      : fault == FAULT_ID_TOKEN_WRONG ? SPAN("the discovery document names another issuer")
+						      : SPAN("no discovery document where the issuer should have one");
+		oauth_answer_free(&a);
+	}
+	ended(&p->discovery, fault, why);
+}
+
+void provider_endpoints(struct provider *p, provider_found *done, void *self)
+{
+	struct waiter w = { .found = done, .self = self };
+	int64_t age_ms = loop_now_ms(p->loop) - p->discovery.at_ms;
+	char url[URL_BYTES_MAX + 64];
+
+	if (!p->row.issuer.size || (p->discovery.is_known && age_ms < KEEP_MS) ||
+	    (p->discovery.fault != FAULT_OK && age_ms < KEEP_FAILURE_MS)) {
+		answer_endpoints(p, &w);
+		return;
+	}
+	if (!join(&p->discovery, done, NULL, self))
+		return;
+	snprintf(url, sizeof url, "%.*s%s.well-known/openid-configuration", SPAN_ARGS(p->row.issuer),
+		 p->row.issuer.at[p->row.issuer.size - 1] == '/' ? "" : "/");
+	fetch(p, &p->discovery, span_of(url), discovered);
+}
+
+static void keys_came(void *self, const struct http_answer *answer)
+{
+	struct provider *p = self;
+	enum fault fault = answer->fault;
+
+	p->keys.fetch = NULL;
+	if (fault == FAULT_OK && answer->status != 200)
+		fault = FAULT_UPSTREAM_BROKEN;
+	if (fault == FAULT_OK) {
+		buf_clear(&p->key_set);
+		buf_put(&p->key_set, answer->body);
+	}
+	ended(&p->keys, fault, answer->why);
+}
+
+void provider_keys(struct provider *p, bool fresh, provider_got_keys *done, void *self)
+{
+	struct waiter w = { .got_keys = done, .self = self };
+	int64_t age_ms = loop_now_ms(p->loop) - p->keys.at_ms;
+	bool known = p->keys.is_known && age_ms < (fresh ? KEYS_FRESH_MS : KEEP_MS);
+
+	if (known || (p->keys.fault != FAULT_OK && age_ms < KEEP_FAILURE_MS)) {
+		answer_keys(p, &w);
+		return;
+	}
+	if (!p->endpoints.keys.size) {
+		done(self, FAULT_NOT_FOUND, (struct span){ "", 0 });
+		return;
+	}
+	if (join(&p->keys, NULL, done, self))
+		fetch(p, &p->keys, p->endpoints.keys, keys_came);
+}
+
+static void forget_in(struct fetched *f, const void *self)
+{
+	for (struct waiter *w = f->waiters; w; w = w->next)
+		if (w->self == self)
+			w->self = NULL;
+}
+
+void provider_forget(struct provider *p, void *self)
+{
+	forget_in(&p->discovery, self);
+	forget_in(&p->keys, self);
+}
+
+int64_t provider_quiet_until_ms(const struct provider *p)
+{
+	return p->quiet_until_ms > loop_now_ms(p->loop) ? p->quiet_until_ms : 0;
+}
+
+void provider_quiet(struct provider *p, int64_t until_ms)
+{
+	p->quiet_until_ms = until_ms;
+}

@@ -1,0 +1,75 @@
+/* upstream/provider.h - one app registration at one provider: where to sign in, where mail goes, what is known of its keys.
+ *
+ * Why       Addresses, scopes and quirks come from a row of a table, the operator's own settings, or the provider's discovery document; nobody
+ *           else should care which.
+ * Promise   provider_endpoints() and provider_keys() answer exactly once, at once when they know, or within 20 s. What was fetched is kept for a
+ *           day, a failure for a minute; one fetch at a time, however many wait.
+ * Owns      Its copy of the row, the client secret, documents fetched.
+ * Refuses   Sign-in pages neither on https nor on loopback; a discovery document of another issuer; plain SMTP to anywhere but loopback.
+ * See       tables/providers.def; OpenID Connect Discovery 1.0 */
+#pragma once
+#include "base/arena.h"
+#include "base/secret.h"
+#include "loop/http_client.h"
+#include "store/providers.h"
+#include "wire/oauth.h"
+
+struct provider;
+
+enum provider_account { PROVIDER_ACCOUNT_NONE, PROVIDER_ACCOUNT_TENANT, PROVIDER_ACCOUNT_SUBJECT };
+enum provider_tls { PROVIDER_NO_TLS, PROVIDER_STARTTLS, PROVIDER_IMPLICIT };
+enum provider_mechanism { PROVIDER_NO_LOGIN, PROVIDER_PLAIN, PROVIDER_LOGIN, PROVIDER_XOAUTH2, PROVIDER_OAUTHBEARER };
+
+/* A row of tables/providers.def. */
+struct provider_kind {
+	struct span name, title;
+	enum provider_account account;
+	bool hint_alone;
+	struct span tenant, login, issuer, authorize, token, device, keys, userinfo, scopes, host;
+	uint16_t port;
+	enum provider_tls tls;
+	enum provider_mechanism mechanism;
+	struct span prompt, extra;
+};
+
+/* The kind of that name, or NULL; the `at`th, or NULL past the end. */
+const struct provider_kind *provider_kind_named(struct span name);
+const struct provider_kind *provider_kind_at(size_t at);
+
+/* Checks a row before it is stored: known kind, host where the kind has none, issuer for `oidc`, TLS but to loopback. `why_out` has 256 bytes. */
+MUST_CHECK enum fault provider_check(const struct provider_row *, char *why_out);
+
+/* The row must have passed provider_check(). `secret` (may be NULL) is taken. */
+struct provider *provider_new_take(struct loop *, struct http_client *, const struct provider_row *, struct secret *secret);
+
+/* Whoever waits is answered FAULT_CLOSED. */
+void provider_free(struct provider **);
+
+const struct provider_row *provider_row(const struct provider *);
+const struct provider_kind *provider_kind(const struct provider *);
+
+/* What the kind leaves open is filled in. */
+struct span provider_host(const struct provider *);
+uint16_t provider_port(const struct provider *);
+enum provider_tls provider_tls(const struct provider *);
+enum provider_mechanism provider_mechanism(const struct provider *);
+struct oauth_client provider_client(const struct provider *);
+bool provider_has_secret(const struct provider *);
+
+/* Full addresses; empty where the provider has none. Valid as long as the provider. */
+struct provider_endpoints {
+	struct span issuer, authorize, token, device, keys, userinfo;
+};
+typedef void provider_found(void *self, enum fault fault, struct span why, const struct provider_endpoints *);
+void provider_endpoints(struct provider *, provider_found *done, void *self);
+
+/* The key set (JSON). `fresh`: not from memory, unless fetched within five minutes. FAULT_NOT_FOUND when the provider names none. */
+typedef void provider_got_keys(void *self, enum fault fault, struct span key_set);
+void provider_keys(struct provider *, bool fresh, provider_got_keys *done, void *self);
+
+/* Answers to `self` that are still due are not given any more. */
+void provider_forget(struct provider *, void *self);
+
+/* Until when (loop time) the provider wants to be left alone (Retry-After); 0 when it does not. */
+int64_t provider_quiet_until_ms(const struct provider *);
+void provider_quiet(struct provider *, int64_t until_ms);
