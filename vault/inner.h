@@ -1,0 +1,237 @@
+/* vault/inner.h - what the files of the vault share.
+ *
+ * Why       The role is one object, told in several files: who is recognised, who signed in, which tokens there are, what people change.
+ * Promise   All of it runs on the role's loop but the `work` of a change, which has the database to itself on the store's one thread, and
+ *           touches nothing but its own arena.
+ * Owns      See vault/vault.h.
+ * Refuses   Being included by anything outside vault/. */
+#pragma once
+#include "base/json.h"
+#include "base/trail.h"
+#include "identity/grant.h"
+#include "identity/throttle.h"
+#include "loop/link.h"
+#include "loop/pool.h"
+#include "loop/role.h"
+#include "upstream/token.h"
+#include "vault/keyring.h"
+#include "vault/registry.h"
+
+enum { VAULT_URL_BYTES = 2048, VAULT_PEERS_MAX = 256, VAULT_WHY_BYTES = 512, VAULT_ACTOR_BYTES = 64, VAULT_CHANGE_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct vault;
+struct consents;
+struct devices;
+struct refusals;
+struct rotation;
+
+/* Something that waits for an answer from outside. It stands in the vault's list so that whoever ends the vault frees it. */
+struct vault_pending {
+	struct vault_pending *next, **at;
+	void (*drop)(void *self);
+	void *self;
+};
+
+struct vault_peer {
+	struct vault *vault;
+	enum role role;
+	unsigned index;
+	struct link *link;
+	size_t told;        /* mailboxes whose state post was told so far */
+	struct timer tell;
+};
+
+struct vault {
+	struct loop *loop;
+	const struct config *config;
+	struct trail trail;
+	struct secret *mac_key, *password_key;
+	void (*ready)(void *host, enum fault, struct span why);
+	void (*drained)(void *host);
+	void *host;
+
+	struct disk *disk;
+	struct sqlite *db;
+	struct pool *pool;
+	unsigned changes;   /* under way */
+	bool is_draining;
+	struct timer soon;  /* says ready, and drained */
+	struct timer minute;
+
+	struct buf public_url; /* as desk said it last */
+	struct dns *dns;
+	struct http_client *http;
+	struct keyring *keys;
+	struct registry registry;
+	struct throttle *throttle;
+	struct tokens *tokens;
+	struct map revocations, ended_credentials;
+	struct refusals *refusals;
+	struct consents *consents;
+	struct devices *devices;
+	struct rotation *rotation;
+
+	struct vault_pending *pending;
+	size_t peer_count;
+	struct vault_peer *peers[VAULT_PEERS_MAX];
+};
+
+/* --- vault.c */
+
+/* Sends to every peer of a role. */
+void vault_tell(struct vault *, enum role, const struct message *);
+
+/* Sends to one, if it is still there. */
+void vault_tell_one(struct vault *, enum role, unsigned index, const struct message *);
+
+void vault_pending_add(struct vault *, struct vault_pending *, void (*drop)(void *self), void *self);
+void vault_pending_remove(struct vault_pending *);
+
+/* --- change.c: a transaction on the store's thread, then what follows from it. */
+struct change {
+	struct vault *vault;
+	struct arena *arena; /* wiped at the end */
+	void *data;
+	enum fault fault;    /* of the transaction, for `done` */
+	enum fault (*work)(struct change *, struct sqlite *);
+	void (*done)(struct change *);
+};
+
+/* `data_size` zeroed bytes are `data`. */
+struct change *change_new(struct vault *, enum fault (*work)(struct change *, struct sqlite *), void (*done)(struct change *), size_t data_size);
+
+/* Runs it, and frees it after `done`. When too many wait, `done` gets FAULT_TOO_BUSY, soon. */
+void change_run_take(struct change *);
+
+/* Frees one that was not run. */
+void change_drop(struct change **);
+
+/* Seals a text into the change's arena, ready for secrets_put(). */
+struct secret_row change_seal(struct change *, struct span subject, uint64_t row, struct span name, struct span text);
+
+/* --- operations.c */
+
+/* Who asked, and in which language; a copy that outlives the message. */
+struct asker {
+	enum role role;
+	unsigned index;
+	uint64_t request;
+	enum language language;
+	char actor[VAULT_ACTOR_BYTES], operation[48];
+};
+
+/* Answers once. `result` (NULL: an empty object) is taken. `why` is a text in the asker's language, or empty: then the fault's own. */
+void asker_answer(struct vault *, const struct asker *, enum fault, struct span why, json_t *result);
+void asker_answer_print(struct vault *, const struct asker *, enum fault, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Notes a change in the log, with the actor's name. */
+void asker_note(struct vault *, const struct asker *, struct span name, struct span organisation);
+
+typedef void operation_run(struct vault *, const struct asker *, const json_t *arguments);
+
+/* One row an operation; each file of operations has its own table, ended by a NULL name. */
+struct vault_operation {
+	const char *name;
+	operation_run *run;
+};
+extern const struct vault_operation organisation_operations[], provider_operations[], mailbox_operations[], client_operations[],
+	key_operations[], consent_operations[], status_operations[];
+
+/* A moment as RFC 3339; nothing for 0. */
+void operations_put_date(json_t *to, const char *name, int64_t wall_ms);
+
+/* Lines of a list as an array of texts. */
+void operations_put_lines(json_t *to, const char *name, struct span lines);
+
+/* The name of an organisation, or an empty span. */
+struct span operations_organisation(const struct vault *, uint64_t id);
+
+void operations_call(struct vault *, const struct vault_peer *, const struct message_call *);
+
+/* --- authorize.c */
+void authorize_client(struct vault *, const struct vault_peer *, const struct message_authorize *);
+void authorize_start(struct vault *);
+void authorize_free(struct vault *);
+
+/* A login with this client's password of before can be named from now on. */
+void authorize_end_credential(struct vault *, const struct client_row *);
+void authorize_store_use(struct vault *);
+
+/* Tells gates and posts that grants of this client up to `at_ms` are void, and remembers it for grants to come. */
+void authorize_revoke(struct vault *, uint64_t client, int64_t at_ms);
+
+/* Tells a post that came what was revoked within the life of a grant. */
+void authorize_tell(struct vault *, const struct vault_peer *);
+
+/* When the newest void grant of a client may have been issued at the latest; never before what it was last time. */
+int64_t authorize_revocation_ms(struct vault *, uint64_t client);
+
+/* --- refusals.c */
+void refusals_start(struct vault *);
+void refusals_free(struct vault *);
+struct refusal {
+	enum fault fault;
+	uint64_t client;
+	struct span name, listener, remote, user, sender, recipient;
+	uint64_t organisation;
+};
+void refusals_note(struct vault *, const struct refusal *);
+void refusals_flush(struct vault *);
+
+/* --- mailbox.c: what a mailbox is to the others */
+enum mailbox_state { MAILBOX_READY, MAILBOX_UNLINKED, MAILBOX_HELD, MAILBOX_DISABLED };
+enum mailbox_state mailbox_state(const struct vault *, const struct registry_mailbox *);
+struct provider *mailbox_provider(const struct vault *, const struct registry_mailbox *);
+
+/* FAULT_OK, FAULT_MAILBOX_NOT_READY or FAULT_MAILBOX_DISABLED, for grants. */
+enum fault mailbox_ready(const struct vault *, const struct registry_mailbox *);
+void mailbox_tell(struct vault *, const struct registry_mailbox *);
+void mailbox_tell_all(struct vault *, struct vault_peer *);
+void mailbox_mended(struct vault *, uint64_t mailbox);
+void mailbox_count(struct vault *);
+
+/* --- refresh.c */
+void refresh_start(struct vault *);
+void refresh_wanted(struct vault *, const struct vault_peer *, const struct message_token_wanted *);
+
+/* --- segments.c, rotate.c */
+void segments_key_wanted(struct vault *, const struct vault_peer *, const struct message_segment_key_wanted *);
+void segments_unwrap(struct vault *, const struct vault_peer *, const struct message_segment_unwrap *);
+void rotate_start(struct vault *);
+void rotate_free(struct vault *);
+void rotate_post_came(struct vault *, const struct vault_peer *);
+void rotate_post_done(struct vault *, const struct vault_peer *, const struct message_segment_rotated *);
+
+/* --- sign_in.c: an answer of a token endpoint becomes the sign-in of a mailbox, or is refused */
+struct sign_in_wish {
+	uint64_t mailbox, link;      /* `link` is used up along with it; 0 for none */
+	struct span nonce;           /* empty: the token carries none */
+	const char *way;             /* "link" or "device", for the log */
+};
+struct sign_in_result {
+	enum fault fault;
+	struct span why, account;    /* `account`: who came, as far as is known */
+};
+typedef void sign_in_done(void *self, const struct sign_in_result *);
+
+/* Takes the answer. `done` is called once, perhaps from inside; `self` must live until then. */
+void sign_in_begin_take(struct vault *, const struct sign_in_wish *, struct oauth_answer *, sign_in_done *done, void *self);
+
+/* POSTs a form to an address of the provider; the form is wiped by the caller. */
+struct http_fetch *sign_in_post(struct vault *, struct span url, struct span form, http_done *done, void *self);
+
+/* --- consent.c, device.c */
+void consent_start(struct vault *);
+void consent_free(struct vault *);
+void consent_forget_mailbox(struct vault *, uint64_t mailbox);
+void consent_tidy(struct vault *);
+
+/* Makes a link for a mailbox, or begins a device code, and answers the asker. */
+void consent_make_link(struct vault *, const struct asker *, const struct registry_mailbox *);
+void device_start(struct vault *);
+void device_free(struct vault *);
+void device_begin(struct vault *, const struct asker *, const struct registry_mailbox *);
+
+/* The address under which people reach the pages, without a slash at its end; and the redirect address to register. In `out`. */
+void consent_public_url(const struct vault *, struct buf *out);
+void consent_redirect_uri(const struct vault *, struct buf *out);

@@ -1,0 +1,299 @@
+#include "vault/arguments.h"
+#include "vault/inner.h"
+
+#include "base/clock.h"
+
+static const struct span MAILBOX_SUBJECT = { "mailbox", 7 };
+
+struct edit {
+	struct asker asker;
+	struct mailbox_row row;
+	bool drops_sign_in;   /* it belongs to the registration of another provider now */
+	size_t revoked_count; /* clients whose grants name a mailbox that goes */
+	uint64_t *revoked;
+	int64_t at_ms;
+};
+
+static const char *const state_words[LANGUAGE_COUNT][4] = {
+	{ "ready", "not linked", "needs a sign-in", "disabled" },
+	{ "prête", "non liée", "identification nécessaire", "désactivée" },
+};
+
+static struct registry_mailbox *named(struct vault *v, const json_t *json)
+{
+	return map_get(&v->registry.mailbox_addresses, span_trim(json_text(json, "address")));
+}
+
+static void put_trouble(json_t *j, const struct token_state *token, enum language language)
+{
+	const struct fault_row *row = fault_row(token->fault);
+
+	if (token->fault == FAULT_OK)
+		return;
+	json_put_text(j, "trouble", span_of(row->says[language]));
+	json_put_text(j, "provider_says", token->why);
+	json_put_text(j, "remedy", span_of(row->remedy[language]));
+	operations_put_date(j, "retry_at", token->retry_at_ms);
+}
+
+static json_t *describe(const struct vault *v, const struct registry_mailbox *m, enum language language)
+{
+	const struct registry_provider *p = registry_by_id(&v->registry.providers, m->row.provider);
+	struct token_state token = tokens_state(v->tokens, m->row.id);
+	json_t *j = json_object();
+
+	json_put_text(j, "address", m->row.address);
+	json_put_text(j, "org", operations_organisation(v, m->row.organisation));
+	json_put_text(j, "provider", p ? p->row.name : (struct span){ "", 0 });
+	json_put_text(j, "state", span_of(state_words[language][mailbox_state(v, m)]));
+	json_put_text(j, "name", m->row.name);
+	operations_put_lines(j, "alias", m->row.aliases);
+	json_put_text(j, "owner", m->row.owner);
+	json_put_text(j, "language", span_of(language_name(m->row.language)));
+	json_put_flag(j, "enabled", m->row.enabled);
+	if (!m->sign_in.mailbox)
+		return j;
+	json_put_text(j, "account", m->sign_in.account);
+	json_put_text(j, "account_tenant", m->sign_in.tenant);
+	json_put_text(j, "account_id", m->sign_in.object);
+	operations_put_date(j, "linked_at", m->sign_in.linked_at_ms);
+	operations_put_date(j, "refreshed_at", m->sign_in.refreshed_at_ms);
+	operations_put_date(j, "token_expires_at", m->sign_in.expires_at_ms);
+	put_trouble(j, &token, language);
+	return j;
+}
+
+static bool is_taken(const struct vault *v, struct span address, uint64_t but)
+{
+	const struct registry_mailbox *m = map_get(&v->registry.mailbox_addresses, address);
+
+	return m && m->row.id != but;
+}
+
+static void read_settings(struct vault *v, struct arguments *a, struct mailbox_row *row)
+{
+	struct span provider = { "", 0 }, rest, alias;
+	const struct registry_provider *p;
+
+	if (arguments_has(a, "provider")) {
+		arguments_name(a, "provider", &provider);
+		p = map_get(&v->registry.provider_names, provider);
+		if (!p || p->row.organisation != row->organisation)
+			arguments_wrong(a, FAULT_NOT_FOUND, "provider: this organisation has no such provider: %.*s", SPAN_ARGS(provider));
+		else
+			row->provider = p->row.id;
+	}
+	arguments_line(a, "name", &row->name);
+	arguments_list(a, "alias", ARGUMENTS_ADDRESS, &row->aliases);
+	arguments_address(a, "owner", true, &row->owner);
+	arguments_language(a, "language", &row->language);
+	arguments_flag(a, "enabled", &row->enabled);
+	for (rest = row->aliases; rest.size && span_cut(&rest, '\n', &alias);)
+		if (is_taken(v, alias, row->id))
+			arguments_wrong(a, FAULT_EXISTS, "alias: %.*s is a mailbox of its own", SPAN_ARGS(alias));
+}
+
+static void run(struct vault *v, struct change *c, struct arguments *a)
+{
+	const struct edit *e = c->data;
+
+	if (a->fault == FAULT_OK) {
+		change_run_take(c);
+		return;
+	}
+	asker_answer(v, &e->asker, a->fault, span_of(a->why), NULL);
+	change_drop(&c);
+}
+
+static enum fault store_new(struct change *c, struct sqlite *db)
+{
+	struct edit *e = c->data;
+
+	return mailboxes_add(db, &e->row, &e->row.id);
+}
+
+static enum fault store_settings(struct change *c, struct sqlite *db)
+{
+	const struct edit *e = c->data;
+	enum fault fault = mailboxes_set(db, &e->row);
+
+	if (fault == FAULT_OK && e->drops_sign_in)
+		fault = sign_ins_remove(db, e->row.id);
+	return fault == FAULT_OK && e->drops_sign_in ? secrets_remove_all(db, MAILBOX_SUBJECT, e->row.id) : fault;
+}
+
+static void done(struct change *c)
+{
+	const struct edit *e = c->data;
+	struct vault *v = c->vault;
+	struct registry_mailbox *m;
+
+	if (c->fault != FAULT_OK) {
+		asker_answer(v, &e->asker, c->fault, SPAN(""), NULL);
+		return;
+	}
+	m = registry_put_mailbox(&v->registry, &e->row);
+	if (e->drops_sign_in) {
+		m->sign_in = (struct sign_in_row){ 0 };
+		tokens_remove(v->tokens, m->row.id);
+	}
+	asker_note(v, &e->asker, m->row.address, operations_organisation(v, m->row.organisation));
+	mailbox_tell(v, m);
+	mailbox_mended(v, m->row.id);
+	asker_answer(v, &e->asker, FAULT_OK, SPAN(""), describe(v, m, e->asker.language));
+}
+
+static void add(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_organisation *o = map_get(&v->registry.organisation_names, span_trim(json_text(json, "org")));
+	struct change *c = change_new(v, store_new, done, sizeof(struct edit));
+	struct edit *e = c->data;
+	struct arguments a = { .json = json, .arena = c->arena };
+
+	e->asker = *asker;
+	e->row.enabled = true;
+	arguments_address(&a, "address", false, &e->row.address);
+	if (!o)
+		arguments_wrong(&a, FAULT_NOT_FOUND, "org: there is no such organisation");
+	if (!arguments_has(&a, "provider"))
+		arguments_wrong(&a, FAULT_MALFORMED, "provider: needed");
+	if (o) {
+		e->row.organisation = o->row.id;
+		e->row.language = o->row.language;
+	}
+	read_settings(v, &a, &e->row);
+	if (!e->row.address.size)
+		arguments_wrong(&a, FAULT_MALFORMED, "address: needed");
+	run(v, c, &a);
+}
+
+static void set(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_mailbox *m = named(v, json);
+	struct change *c = change_new(v, store_settings, done, sizeof(struct edit));
+	struct edit *e = c->data;
+	struct arguments a = { .json = json, .arena = c->arena };
+
+	e->asker = *asker;
+	if (m) {
+		e->row = registry_copy_mailbox(c->arena, &m->row);
+		read_settings(v, &a, &e->row);
+		e->drops_sign_in = e->row.provider != m->row.provider && m->sign_in.mailbox;
+	} else {
+		a.fault = FAULT_NOT_FOUND;
+	}
+	run(v, c, &a);
+}
+
+static enum fault store_removal(struct change *c, struct sqlite *db)
+{
+	const struct edit *e = c->data;
+	enum fault fault = secrets_remove_all(db, MAILBOX_SUBJECT, e->row.id);
+
+	for (size_t i = 0; i < e->revoked_count && fault == FAULT_OK; i++)
+		fault = clients_revoke(db, e->revoked[i], e->at_ms, e->at_ms - GRANT_LIFETIME_MS);
+	return fault == FAULT_OK ? mailboxes_remove(db, e->row.id) : fault;
+}
+
+static void removed(struct change *c)
+{
+	const struct edit *e = c->data;
+	struct vault *v = c->vault;
+	struct registry_organisation *o;
+	size_t at = 0;
+
+	if (c->fault != FAULT_OK) {
+		asker_answer(v, &e->asker, c->fault, SPAN(""), NULL);
+		return;
+	}
+	vault_tell(v, ROLE_POST, &MESSAGE_OF(mailbox_state, .mailbox = e->row.id, .enabled = 0, .address = e->row.address,
+					     .language = (uint8_t)e->row.language));
+	tokens_remove(v->tokens, e->row.id);
+	consent_forget_mailbox(v, e->row.id);
+	registry_remove_mailbox(&v->registry, e->row.id);
+	while ((o = map_next(&v->registry.organisations, &at)))
+		if (o->row.notice_mailbox == e->row.id)
+			o->row.notice_mailbox = 0;
+	for (size_t i = 0; i < e->revoked_count; i++)
+		authorize_revoke(v, e->revoked[i], e->at_ms);
+	asker_note(v, &e->asker, e->row.address, operations_organisation(v, e->row.organisation));
+	asker_answer(v, &e->asker, FAULT_OK, SPAN(""), NULL);
+}
+
+static bool has_mailbox(const struct client_row *row, uint64_t mailbox)
+{
+	for (size_t i = 0; i < row->mailbox_count; i++)
+		if (row->mailboxes[i] == mailbox)
+			return true;
+	return false;
+}
+
+static void remove_one(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_mailbox *m = named(v, json);
+	const struct registry_client *client;
+	struct change *c;
+	struct edit *e;
+	size_t at = 0;
+
+	if (!m) {
+		asker_answer(v, asker, FAULT_NOT_FOUND, SPAN(""), NULL);
+		return;
+	}
+	c = change_new(v, store_removal, removed, sizeof *e);
+	e = c->data;
+	e->asker = *asker;
+	e->row = registry_copy_mailbox(c->arena, &m->row);
+	e->at_ms = clock_wall_ms();
+	e->revoked = arena_take(c->arena, sizeof *e->revoked * (map_count(&v->registry.clients) + 1));
+	while ((client = map_next(&v->registry.clients, &at)))
+		if (has_mailbox(&client->row, m->row.id))
+			e->revoked[e->revoked_count++] = client->row.id;
+	change_run_take(c);
+}
+
+static void show(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_mailbox *m = named(v, json);
+
+	asker_answer(v, asker, m ? FAULT_OK : FAULT_NOT_FOUND, SPAN(""), m ? describe(v, m, asker->language) : NULL);
+}
+
+static void list(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	struct arena *arena = arena_new(SIZE_MAX);
+	json_t *result = json_object(), *items = json_array();
+	struct span wanted = json_text(json, "org");
+	size_t number;
+	void **all = registry_sorted(&v->registry.mailboxes, arena, &number);
+
+	for (size_t i = 0; i < number; i++) {
+		const struct registry_mailbox *m = all[i];
+
+		if (!wanted.size || span_equal_fold(operations_organisation(v, m->row.organisation), wanted))
+			json_array_append_new(items, describe(v, m, asker->language));
+	}
+	json_object_set_new(result, "items", items);
+	asker_answer(v, asker, FAULT_OK, SPAN(""), result);
+	arena_free(&arena);
+}
+
+static void link_one(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_mailbox *m = named(v, json);
+	struct provider *p = m ? mailbox_provider(v, m) : NULL;
+
+	if (!m || !p)
+		asker_answer(v, asker, FAULT_NOT_FOUND, SPAN(""), NULL);
+	else if (provider_kind(p)->account == PROVIDER_ACCOUNT_NONE)
+		asker_answer(v, asker, FAULT_FORBIDDEN, SPAN("this provider knows no sign-in"), NULL);
+	else if (json_flag(json, "device", false))
+		device_begin(v, asker, m);
+	else
+		consent_make_link(v, asker, m);
+}
+
+const struct vault_operation mailbox_operations[] = {
+	{ "mailbox.add", add },		  { "mailbox.list", list },	{ "mailbox.show", show }, { "mailbox.set", set },
+	{ "mailbox.remove", remove_one }, { "mailbox.link", link_one }, { NULL, NULL },
+};

@@ -1,0 +1,304 @@
+#include "vault/arguments.h"
+#include "vault/inner.h"
+
+enum { URL_BYTES = 4096, SECRET_BYTES_MAX = 4096, EXPECTED_GUID_BYTES = 36 };
+
+static const struct span PROVIDER_SUBJECT = { "provider", 8 }, CLIENT_SECRET = { "client_secret", 13 };
+
+struct edit {
+	struct asker asker;
+	struct provider_row row;
+	bool has_secret, drops_secret; /* one was given; an empty one was given */
+	struct secret *secret;
+	struct secret_row sealed;
+};
+
+static const char *const tls_words[] = { "none", "starttls", "implicit" };
+static const char *const mechanism_words[] = { "none", "plain", "login", "xoauth2", "oauthbearer" };
+
+static struct registry_provider *named(struct vault *v, const json_t *json)
+{
+	return map_get(&v->registry.provider_names, span_trim(json_text(json, "name")));
+}
+
+static int64_t count_mailboxes(const struct vault *v, uint64_t provider)
+{
+	const struct registry_mailbox *m;
+	int64_t count = 0;
+	size_t at = 0;
+
+	while ((m = map_next(&v->registry.mailboxes, &at)))
+		count += m->row.provider == provider;
+	return count;
+}
+
+static json_t *describe(const struct vault *v, const struct registry_provider *p)
+{
+	json_t *j = json_object();
+	struct buf url;
+
+	buf_init(&url, URL_BYTES);
+	consent_redirect_uri(v, &url);
+	json_put_text(j, "name", p->row.name);
+	json_put_text(j, "org", operations_organisation(v, p->row.organisation));
+	json_put_text(j, "kind", p->row.kind);
+	json_put_text(j, "title", provider_kind(p->provider)->title);
+	json_put_text(j, "tenant", p->row.tenant);
+	json_put_text(j, "client_id", p->row.client_id);
+	json_put_flag(j, "client_secret", provider_has_secret(p->provider));
+	json_put_text(j, "issuer", p->row.issuer);
+	json_put_text(j, "scopes", provider_client(p->provider).scope);
+	json_put_text(j, "smtp_host", provider_host(p->provider));
+	json_put_whole(j, "smtp_port", provider_port(p->provider));
+	json_put_text(j, "smtp_tls", span_of(tls_words[provider_tls(p->provider)]));
+	json_put_text(j, "mechanism", span_of(mechanism_words[provider_mechanism(p->provider)]));
+	json_put_text(j, "redirect_uri", buf_span(&url));
+	json_put_whole(j, "mailboxes", count_mailboxes(v, p->row.id));
+	buf_free(&url);
+	return j;
+}
+
+static void read_secret(struct arguments *a, struct edit *e)
+{
+	struct span secret = span_trim(json_text(a->json, "client_secret"));
+
+	if (!arguments_has(a, "client_secret"))
+		return;
+	if (secret.size > SECRET_BYTES_MAX)
+		arguments_wrong(a, FAULT_MALFORMED, "client_secret: longer than any");
+	/* What Azure shows beside the value, and what people paste instead of it. */
+	if (secret.size == EXPECTED_GUID_BYTES && secret.at[8] == '-' && secret.at[13] == '-' && secret.at[18] == '-' && secret.at[23] == '-')
+		arguments_wrong(a, FAULT_MALFORMED, "client_secret: this looks like the secret's ID; its Value is needed");
+	e->has_secret = secret.size > 0;
+	e->drops_secret = !secret.size;
+	if (e->has_secret && a->fault == FAULT_OK)
+		e->secret = secret_new(secret);
+}
+
+static void read_settings(struct arguments *a, struct edit *e)
+{
+	struct provider_row *row = &e->row;
+	char why[256];
+	enum fault fault;
+
+	arguments_word(a, "tenant", &row->tenant);
+	arguments_word(a, "client_id", &row->client_id);
+	arguments_word(a, "issuer", &row->issuer);
+	arguments_word(a, "scopes", &row->scopes);
+	arguments_word(a, "smtp_host", &row->smtp_host);
+	arguments_number(a, "smtp_port", 0, 65535, &row->smtp_port);
+	arguments_choice(a, "smtp_tls", "none starttls implicit", 0, &row->smtp_tls);
+	arguments_choice(a, "mechanism", "none plain login xoauth2 oauthbearer", 0, &row->mechanism);
+	read_secret(a, e);
+	if (a->fault != FAULT_OK)
+		return;
+	fault = provider_check(row, why);
+	if (fault != FAULT_OK)
+		arguments_wrong(a, fault, "%s", why);
+}
+
+static enum fault store_secret(struct change *c, struct sqlite *db)
+{
+	struct edit *e = c->data;
+
+	e->sealed.row = e->row.id;
+	return e->has_secret     ? secrets_put(db, &e->sealed)
+	       : e->drops_secret ? secrets_remove(db, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET)
+				 : FAULT_OK;
+}
+
+static enum fault store_new(struct change *c, struct sqlite *db)
+{
+	struct edit *e = c->data;
+
+	return providers_add(db, &e->row, &e->row.id);
+}
+
+static enum fault store_settings(struct change *c, struct sqlite *db)
+{
+	enum fault fault = providers_set(db, &((struct edit *)c->data)->row);
+
+	return fault == FAULT_OK ? store_secret(c, db) : fault;
+}
+
+static void tell_mailboxes(struct vault *v, uint64_t provider)
+{
+	const struct registry_mailbox *m;
+	size_t at = 0;
+
+	while ((m = map_next(&v->registry.mailboxes, &at)))
+		if (m->row.provider == provider) {
+			tokens_provider_changed(v->tokens, m->row.id);
+			mailbox_mended(v, m->row.id);
+		}
+}
+
+/* The secret that stays is copied out of the provider that goes. */
+static void put_in_force(struct vault *v, struct edit *e)
+{
+	struct registry_provider *p = registry_put_provider(&v->registry, &e->row);
+	struct secret *secret = e->secret;
+
+	e->secret = NULL;
+	if (!secret && !e->drops_secret && p->provider && provider_has_secret(p->provider))
+		secret = secret_new(provider_client(p->provider).client_secret);
+	provider_free(&p->provider);
+	p->provider = provider_new_take(v->loop, v->http, &p->row, secret);
+	tell_mailboxes(v, p->row.id);
+}
+
+static void done(struct change *c)
+{
+	struct edit *e = c->data;
+	struct vault *v = c->vault;
+
+	if (c->fault == FAULT_OK) {
+		put_in_force(v, e);
+		asker_note(v, &e->asker, e->row.name, operations_organisation(v, e->row.organisation));
+	}
+	secret_free(&e->secret);
+	asker_answer(v, &e->asker, c->fault, SPAN(""),
+		     c->fault == FAULT_OK ? describe(v, registry_by_id(&v->registry.providers, e->row.id)) : NULL);
+}
+
+/* A secret is bound to its provider's number, which is known only once the row is there: so a new one is stored by a second change. */
+static void added(struct change *c)
+{
+	struct edit *e = c->data, *to;
+	struct change *next;
+
+	if (c->fault != FAULT_OK || !e->has_secret) {
+		done(c);
+		return;
+	}
+	next = change_new(c->vault, store_secret, done, sizeof *to);
+	to = next->data;
+	*to = *e;
+	to->row = registry_copy_provider(next->arena, &e->row);
+	to->sealed = change_seal(next, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET, secret_borrow(e->secret));
+	change_run_take(next);
+}
+
+static void run(struct vault *v, struct change *c, struct arguments *a)
+{
+	struct edit *e = c->data;
+
+	if (a->fault == FAULT_OK) {
+		change_run_take(c);
+		return;
+	}
+	asker_answer(v, &e->asker, a->fault, span_of(a->why), NULL);
+	secret_free(&e->secret);
+	change_drop(&c);
+}
+
+static void add(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_organisation *o = map_get(&v->registry.organisation_names, span_trim(json_text(json, "org")));
+	struct change *c = change_new(v, store_new, added, sizeof(struct edit));
+	struct edit *e = c->data;
+	struct arguments a = { .json = json, .arena = c->arena };
+
+	e->asker = *asker;
+	e->row.smtp_tls = e->row.mechanism = -1;
+	arguments_name(&a, "name", &e->row.name);
+	arguments_name(&a, "kind", &e->row.kind);
+	if (!e->row.name.size)
+		arguments_wrong(&a, FAULT_MALFORMED, "name: needed");
+	if (!o)
+		arguments_wrong(&a, FAULT_NOT_FOUND, "org: there is no such organisation");
+	else
+		e->row.organisation = o->row.id;
+	read_settings(&a, e);
+	run(v, c, &a);
+}
+
+static void set(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_provider *p = named(v, json);
+	struct change *c = change_new(v, store_settings, done, sizeof(struct edit));
+	struct edit *e = c->data;
+	struct arguments a = { .json = json, .arena = c->arena };
+
+	e->asker = *asker;
+	if (p) {
+		e->row = registry_copy_provider(c->arena, &p->row);
+		read_settings(&a, e);
+	} else {
+		a.fault = FAULT_NOT_FOUND;
+	}
+	if (e->secret)
+		e->sealed = change_seal(c, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET, secret_borrow(e->secret));
+	run(v, c, &a);
+}
+
+static enum fault store_removal(struct change *c, struct sqlite *db)
+{
+	const struct edit *e = c->data;
+	enum fault fault = secrets_remove_all(db, PROVIDER_SUBJECT, e->row.id);
+
+	return fault == FAULT_OK ? providers_remove(db, e->row.id) : fault;
+}
+
+static void removed(struct change *c)
+{
+	const struct edit *e = c->data;
+	struct vault *v = c->vault;
+	struct registry_provider *p = registry_by_id(&v->registry.providers, e->row.id);
+
+	if (c->fault == FAULT_OK && p) {
+		provider_free(&p->provider);
+		registry_remove_provider(&v->registry, e->row.id);
+		asker_note(v, &e->asker, e->row.name, operations_organisation(v, e->row.organisation));
+	}
+	asker_answer(v, &e->asker, c->fault, SPAN(""), NULL);
+}
+
+static void remove_one(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_provider *p = named(v, json);
+	int64_t count = p ? count_mailboxes(v, p->row.id) : 0;
+	struct change *c;
+	struct edit *e;
+
+	if (!p || count) {
+		asker_answer_print(v, asker, p ? FAULT_IN_USE : FAULT_NOT_FOUND, p ? "%lld mailboxes use it" : "", (long long)count);
+		return;
+	}
+	c = change_new(v, store_removal, removed, sizeof *e);
+	e = c->data;
+	e->asker = *asker;
+	e->row = registry_copy_provider(c->arena, &p->row);
+	change_run_take(c);
+}
+
+static void show(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_provider *p = named(v, json);
+
+	asker_answer(v, asker, p ? FAULT_OK : FAULT_NOT_FOUND, SPAN(""), p ? describe(v, p) : NULL);
+}
+
+static void list(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	struct arena *arena = arena_new(SIZE_MAX);
+	json_t *result = json_object(), *items = json_array();
+	struct span wanted = json_text(json, "org");
+	size_t number;
+	void **all = registry_sorted(&v->registry.providers, arena, &number);
+
+	for (size_t i = 0; i < number; i++) {
+		const struct registry_provider *p = all[i];
+
+		if (!wanted.size || span_equal_fold(operations_organisation(v, p->row.organisation), wanted))
+			json_array_append_new(items, describe(v, p));
+	}
+	json_object_set_new(result, "items", items);
+	asker_answer(v, asker, FAULT_OK, SPAN(""), result);
+	arena_free(&arena);
+}
+
+const struct vault_operation provider_operations[] = {
+	{ "provider.add", add }, { "provider.list", list }, { "provider.show", show },
+	{ "provider.set", set }, { "provider.remove", remove_one }, { NULL, NULL },
+};

@@ -1,0 +1,272 @@
+#include "vault/inner.h"
+
+#include "base/clock.h"
+#include "base/panic.h"
+
+#include <stdlib.h>
+
+static const struct span MAILBOX = { "mailbox", 7 }, REFRESH = { "refresh_token", 13 }, BEFORE = { "refresh_token_before", 20 },
+			 ACCESS = { "access_token", 12 };
+
+/* --- what is kept of a sign-in, fetched */
+
+struct fetched {
+	uint64_t mailbox;
+	struct change *change;
+	struct secret_row rows[3];
+	size_t count;
+};
+
+static void keep(void *self, const struct secret_row *row)
+{
+	struct fetched *f = self;
+	struct secret_row *to = &f->rows[f->count++];
+
+	*to = *row;
+	to->sealed = arena_copy(f->change->arena, row->sealed);
+}
+
+static enum fault fetch(struct change *c, struct sqlite *db)
+{
+	struct fetched *f = c->data;
+	const struct span names[] = { REFRESH, BEFORE, ACCESS };
+	enum fault fault = FAULT_OK;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names && fault == FAULT_OK; i++)
+		fault = secrets_get(db, MAILBOX, f->mailbox, names[i], keep, f);
+	return fault;
+}
+
+static enum fault open_secret(struct vault *v, struct change *c, const struct secret_row *row, struct span *out)
+{
+	struct buf text;
+	enum fault fault;
+
+	buf_init(&text, KEYRING_SEALED_BYTES_MAX);
+	fault = keyring_unseal(v->keys, &text, row);
+	if (fault == FAULT_OK)
+		*out = arena_copy(c->arena, buf_span(&text));
+	else
+		TRAIL(&v->trail, EVENT_SECRET_SHUT, TRAIL_TEXT("what", row->name));
+	buf_wipe(&text);
+	return fault;
+}
+
+static void give(struct change *c)
+{
+	struct fetched *f = c->data;
+	struct vault *v = c->vault;
+	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, f->mailbox);
+	struct token_kept kept = { 0 };
+	enum fault fault = c->fault;
+
+	for (size_t i = 0; i < f->count && fault == FAULT_OK; i++)
+		fault = open_secret(v, c, &f->rows[i],
+				    span_equal(f->rows[i].name, REFRESH)  ? &kept.refresh_token
+				    : span_equal(f->rows[i].name, BEFORE) ? &kept.refresh_token_before
+									  : &kept.access_token);
+	if (m) {
+		kept.expires_at_ms = m->sign_in.expires_at_ms;
+		kept.generation = m->sign_in.generation;
+		kept.tenant = m->sign_in.tenant;
+		kept.object = m->sign_in.object;
+	}
+	tokens_loaded(v->tokens, f->mailbox, m ? fault : FAULT_NOT_LINKED, &kept);
+}
+
+static void load(void *host, uint64_t mailbox)
+{
+	struct change *c = change_new(host, fetch, give, sizeof(struct fetched));
+	struct fetched *f = c->data;
+
+	f->mailbox = mailbox;
+	f->change = c;
+	change_run_take(c);
+}
+
+/* --- what a provider answered, stored */
+
+struct stored {
+	struct sign_in_row row;
+	size_t count;
+	struct secret_row secrets[3];
+	bool drop_before;
+};
+
+static enum fault store(struct change *c, struct sqlite *db)
+{
+	const struct stored *s = c->data;
+	enum fault fault = sign_ins_put(db, &s->row);
+
+	if (fault == FAULT_OK && s->drop_before)
+		fault = secrets_remove(db, MAILBOX, s->row.mailbox, BEFORE);
+	for (size_t i = 0; i < s->count && fault == FAULT_OK; i++)
+		fault = secrets_put(db, &s->secrets[i]);
+	return fault;
+}
+
+static void stored(struct change *c)
+{
+	const struct stored *s = c->data;
+	struct vault *v = c->vault;
+
+	if (c->fault == FAULT_OK)
+		registry_put_sign_in(&v->registry, &s->row);
+	tokens_stored(v->tokens, s->row.mailbox, c->fault);
+}
+
+static void save(void *host, uint64_t mailbox, const struct token_kept *kept)
+{
+	struct vault *v = host;
+	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, mailbox);
+	struct change *c;
+	struct stored *s;
+
+	ASSERT(m);
+	c = change_new(v, store, stored, sizeof *s);
+	s = c->data;
+	s->row = registry_copy_sign_in(c->arena, &m->sign_in);
+	s->row.generation = kept->generation;
+	s->row.fault = s->row.why = (struct span){ "", 0 };
+	s->row.refreshed_at_ms = clock_wall_ms();
+	s->row.expires_at_ms = kept->expires_at_ms;
+	s->drop_before = !kept->refresh_token_before.size;
+	s->secrets[s->count++] = change_seal(c, MAILBOX, mailbox, REFRESH, kept->refresh_token);
+	s->secrets[s->count++] = change_seal(c, MAILBOX, mailbox, ACCESS, kept->access_token);
+	if (!s->drop_before)
+		s->secrets[s->count++] = change_seal(c, MAILBOX, mailbox, BEFORE, kept->refresh_token_before);
+	change_run_take(c);
+}
+
+/* --- how it fares */
+
+static enum fault store_state(struct change *c, struct sqlite *db)
+{
+	return sign_ins_put(db, c->data);
+}
+
+static void state_stored(struct change *c)
+{
+	if (c->fault == FAULT_OK)
+		registry_put_sign_in(&c->vault->registry, c->data);
+}
+
+static void note_state(struct vault *v, const struct registry_mailbox *m, enum fault fault, struct span why)
+{
+	struct span name = fault == FAULT_OK ? (struct span){ "", 0 } : span_of(fault_row(fault)->name);
+	struct change *c;
+	struct sign_in_row *row;
+
+	if (span_equal(m->sign_in.fault, name))
+		return;
+	c = change_new(v, store_state, state_stored, sizeof *row);
+	row = c->data;
+	*row = registry_copy_sign_in(c->arena, &m->sign_in);
+	row->fault = arena_copy(c->arena, name);
+	row->why = arena_copy(c->arena, why);
+	change_run_take(c);
+}
+
+static void changed(void *host, uint64_t mailbox, enum fault fault, struct span why)
+{
+	struct vault *v = host;
+	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, mailbox);
+
+	if (!m || !m->sign_in.mailbox)
+		return;
+	/* Only what needs a person outlives a restart; the rest passes by itself. */
+	note_state(v, m, oauth_needs_person(fault) ? fault : FAULT_OK, why);
+	if (fault == FAULT_OK) {
+		TRAIL(&v->trail, EVENT_TOKEN_MENDED, TRAIL_TEXT("mailbox", m->row.address));
+		mailbox_mended(v, mailbox);
+		return;
+	}
+	TRAIL(&v->trail, EVENT_TOKEN_FAILED, TRAIL_TEXT("mailbox", m->row.address), TRAIL_TEXT("fault", span_of(fault_row(fault)->name)),
+	      TRAIL_TEXT("why", why));
+}
+
+static struct provider *provider_of(void *host, uint64_t mailbox)
+{
+	const struct vault *v = host;
+	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, mailbox);
+
+	return m ? mailbox_provider(v, m) : NULL;
+}
+
+static const struct token_host host_of_tokens = { load, save, provider_of, changed };
+
+void refresh_start(struct vault *v)
+{
+	const struct registry_mailbox *m;
+	size_t at = 0;
+
+	v->tokens = tokens_new(v->loop, v->http, &host_of_tokens, v);
+	while ((m = map_next(&v->registry.mailboxes, &at))) {
+		enum fault fault = fault_named(m->sign_in.fault);
+
+		if (m->sign_in.mailbox)
+			tokens_add(v->tokens, m->row.id, m->sign_in.refreshed_at_ms, fault == FAULT_COUNT ? FAULT_OK : fault, m->sign_in.why);
+	}
+}
+
+/* --- a token for post */
+
+struct question {
+	struct vault *vault;
+	unsigned post;
+	uint64_t request, mailbox;
+};
+
+static struct span tenant_of(const struct registry_mailbox *m, const struct provider *p)
+{
+	if (m->sign_in.tenant.size)
+		return m->sign_in.tenant;
+	return provider_row(p)->tenant.size ? provider_row(p)->tenant : provider_row(p)->name;
+}
+
+static void answer(struct vault *v, const struct question *q, const struct token_answer *a)
+{
+	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, q->mailbox);
+	struct provider *p = m ? mailbox_provider(v, m) : NULL;
+	struct message_token t = { .request = q->request, .mailbox = q->mailbox, .fault = a->fault, .why = a->why, .token = a->access_token,
+				   .generation = a->generation, .expires_at_ms = a->expires_at_ms };
+
+	if (p) {
+		t.host = provider_host(p);
+		t.port = provider_port(p);
+		t.tls = (uint8_t)provider_tls(p);
+		t.mechanism = (uint8_t)provider_mechanism(p);
+		t.tenant = tenant_of(m, p);
+	}
+	if (m) {
+		t.user = t.address = m->row.address;
+		t.language = (uint8_t)m->row.language;
+	}
+	vault_tell_one(v, ROLE_POST, q->post, &(struct message){ .type = MESSAGE_token, .fd = -1, .token = t });
+}
+
+static void came(void *self, uint64_t request, const struct token_answer *a)
+{
+	struct question *q = self;
+
+	answer(q->vault, q, a);
+	free(q);
+}
+
+void refresh_wanted(struct vault *v, const struct vault_peer *peer, const struct message_token_wanted *w)
+{
+	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, w->mailbox);
+	struct question here = { v, peer->index, w->request, w->mailbox }, *q;
+	struct provider *p = m ? mailbox_provider(v, m) : NULL;
+	struct token_answer a = { .fault = !m ? FAULT_NOT_LINKED : !m->row.enabled ? FAULT_MAILBOX_DISABLED : FAULT_OK };
+
+	if (a.fault != FAULT_OK || (p && provider_kind(p)->account == PROVIDER_ACCOUNT_NONE)) {
+		answer(v, &here, &a);
+		return;
+	}
+	q = calloc(1, sizeof *q);
+	if (!q)
+		panic("out of memory");
+	*q = here;
+	tokens_want(v->tokens, w->mailbox, w->force ? w->generation : 0, came, q, w->request);
+}
