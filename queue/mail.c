@@ -98,7 +98,8 @@ struct mail *mail_new(const struct record_envelope *e, const struct record_closi
 	m->accepted_at_ms = m->next_try_at_ms = c->accepted_at;
 	m->size_bytes = c->size;
 	m->has_file = c->file_key.size != 0;
-	memcpy(m->key, c->key.at, c->key.size);
+	if (c->key.size)
+		memcpy(m->key, c->key.at, c->key.size);
 	m->key_until_ms = c->key.size ? c->key_until : 0;
 	m->recipient_count = m->open_count = (uint32_t)count;
 	m->statuses = count > MAIL_STATUSES_INLINE ? take(count) : m->few;
