@@ -9,7 +9,7 @@ static const char url64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 static bool encode64(struct buf *out, struct span s, const char *alphabet, bool pad)
 {
 	const unsigned char *at = (const unsigned char *)s.at;
-	char *to = buf_room(out, (s.size + 2) / 3 * 4);
+	char *to = buf_room(out, pad ? (s.size + 2) / 3 * 4 : (s.size * 4 + 2) / 3);
 	size_t size = 0;
 
 	if (!to)

@@ -52,6 +52,19 @@ static void base64_strictness(void **state)
 	assert_false(decodes(text_from_base64_url, "+/+/", NULL));
 }
 
+/* An unpadded encoding fits a buffer of exactly its size. */
+static void base64_room(void **state)
+{
+	struct buf b;
+
+	for (size_t size = 0; size < 40; size++) {
+		buf_init(&b, (size * 4 + 2) / 3);
+		assert_true(text_base64_url(&b, (struct span){ "0123456789012345678901234567890123456789", size }));
+		assert_int_equal(b.size, (size * 4 + 2) / 3);
+		buf_free(&b);
+	}
+}
+
 static void percent(void **state)
 {
 	encodes(text_percent, "a b&c=d/\xc3\xa9", "a%20b%26c%3Dd%2F%C3%A9");
@@ -87,4 +100,4 @@ static void utf8(void **state)
 	assert_false(text_is_utf8(SPAN("\xe2\x82")));
 }
 
-TESTS(base64_examples, base64_strictness, percent, html_and_plain, dates, utf8)
+TESTS(base64_examples, base64_strictness, base64_room, percent, html_and_plain, dates, utf8)
