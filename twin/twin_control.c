@@ -150,7 +150,7 @@ static json_t *mail_json(const struct twin_mail *m)
 	json_put_text(json, "recipients", m->recipients);
 	for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
 		buf_clear(&text);
-		twin_mail_header(m->bytes, span_of(headers[i][0]), &text);
+		twin_mail_shown(m->bytes, span_of(headers[i][0]), &text);
 		json_put_text(json, headers[i][1], buf_span(&text));
 	}
 	json_put_whole(json, "size", (int64_t)m->bytes.size);

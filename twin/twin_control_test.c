@@ -151,6 +151,29 @@ static void mail(void **state)
 	end();
 }
 
+static void encoded_words_for_people(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "=?utf-8?q?Caf=C3=A9?= <b>", "Caf\u00e9 <b>" },
+		{ "=?UTF-8?B?w6nDqQ==?= =?utf-8?Q?_a?=\r\n =?utf-8?q?b?= c", "\u00e9\u00e9 ab c" },
+		{ "x =?iso-8859-1?q?=E9?= y", "x \u00e9 y" },
+		{ "=?utf-8?q?=C?= =?koi8-r?q?a?= =?utf-8?x?a?=", "=?utf-8?q?=C?= =?koi8-r?q?a?= =?utf-8?x?a?=" },
+		{ "plain  text", "plain  text" },
+		{ "=?utf-8?b?!?=", "=?utf-8?b?!?=" },
+	};
+	char mail[256];
+	struct buf out;
+
+	buf_init(&out, 1024);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		buf_clear(&out);
+		snprintf(mail, sizeof mail, "A: b\r\nSubject: %s\r\n\r\n", rows[i][0]);
+		assert_true(twin_mail_shown(span_of(mail), SPAN("subject"), &out));
+		assert_span(buf_span(&out), rows[i][1]);
+	}
+	buf_free(&out);
+}
+
 static void the_oldest_mail_goes_first(void **state)
 {
 	begin();
@@ -267,4 +290,4 @@ static void keys_outlive_a_restart(void **state)
 	end();
 }
 
-TESTS(switches, scripts, mail, the_oldest_mail_goes_first, authenticator, people, pages_of_others_change_nothing, files_of_a_tenant, keys_outlive_a_restart)
+TESTS(switches, scripts, mail, encoded_words_for_people, the_oldest_mail_goes_first, authenticator, people, pages_of_others_change_nothing, files_of_a_tenant, keys_outlive_a_restart)

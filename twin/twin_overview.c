@@ -74,9 +74,9 @@ static void put_user(struct twin_page *p, const struct twin_user *u, int64_t wal
 		const struct twin_switch_row *row = twin_mailbox_row((enum twin_mailbox_switch)i);
 		struct span key = span_of(row->name);
 
-		twin_page_put(p, "<p><code>%s</code> ", &key);
+		twin_page_put(p, "<div class=\"setting\"><code>%s</code>", &key);
 		put_words(p, row, u->values[i], address);
-		twin_page_markup(p, "</p>");
+		twin_page_markup(p, "</div>");
 	}
 	twin_page_markup(p, "</td></tr>\n");
 }
@@ -124,11 +124,12 @@ static void overview(struct twin_control *c, const struct twin_request *q, struc
 
 	twin_page_put(&p, "<p><b>%s</b> <code>%s</code><br><span class=\"soft\">SMTP 127.0.0.1:%s", &domain, &id, &port);
 	port = number_text(memory, c->exchange ? (int64_t)exchange_sessions(c->exchange, NULL) : 0);
-	twin_page_put(&p, " · %s %w</span></p>\n<h2>%w</h2><div class=\"scroll\"><table><tbody>", &port, TWIN_WORD_SESSIONS, TWIN_WORD_PEOPLE);
+	twin_page_put(&p, " · %s %w</span></p>\n<h2>%w</h2>", &port, TWIN_WORD_SESSIONS, TWIN_WORD_SWITCHES);
+	put_switches(&p, t, false);
+	twin_page_put(&p, "<h2>%w</h2><div class=\"scroll\"><table><tbody>", TWIN_WORD_PEOPLE);
 	for (size_t i = 0; i < t->user_count; i++)
 		put_user(&p, &t->users[i], q->wall_ms);
-	twin_page_put(&p, "</tbody></table></div>\n<h2>%w</h2>", TWIN_WORD_SWITCHES);
-	put_switches(&p, t, false);
+	twin_page_markup(&p, "</tbody></table></div>\n");
 	put_scripts(&p, c->world->scripts);
 	twin_page_put(&p, "<h2>%w</h2><div class=\"scroll\"><table><tbody>", TWIN_WORD_APPLICATIONS);
 	for (size_t i = 0; i < t->app_count; i++)
@@ -144,7 +145,7 @@ static void put_header(struct twin_page *p, const struct twin_mail *m, const cha
 	struct buf text;
 
 	buf_init(&text, HEADER_BYTES);
-	twin_mail_header(m->bytes, span_of(name), &text);
+	twin_mail_shown(m->bytes, span_of(name), &text);
 	value = buf_span(&text);
 	twin_page_text(p, value);
 	buf_free(&text);

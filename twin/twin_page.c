@@ -35,6 +35,7 @@ static const char style[] =
 	"input.short{width:130px;padding:5px 8px}"
 	"input:focus,button:focus-visible,a:focus-visible{outline:2px solid var(--act);outline-offset:2px}"
 	".row{display:flex;gap:12px;justify-content:flex-end;flex-wrap:wrap;margin-top:22px}"
+	".setting{display:grid;grid-template-columns:11.5em 1fr;gap:4px 12px;align-items:baseline;margin:0 0 6px}"
 	"form.line{display:inline-flex;gap:6px;flex-wrap:wrap;align-items:center;margin:0}"
 	"button{font:inherit;padding:9px 20px;border-radius:8px;border:1px solid var(--line);background:transparent;color:var(--ink);cursor:pointer}"
 	"button.main{background:var(--act);border-color:var(--act);color:var(--on);font-weight:600}"
@@ -48,7 +49,7 @@ static const char style[] =
 	"td.fixed,th.fixed{white-space:nowrap}"
 	"code,pre{font-family:ui-monospace,'Cascadia Mono',Menlo,Consolas,monospace;font-size:14px}"
 	"pre{background:var(--code);border:1px solid var(--line);border-radius:8px;padding:14px;white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 14px}"
-	"@media(max-width:560px){main{border-radius:0;border-width:1px 0;padding:22px 18px}main.card{margin:0 0 auto;max-width:none}"
+	"@media(max-width:560px){.setting{grid-template-columns:1fr}main{border-radius:0;border-width:1px 0;padding:22px 18px}main.card{margin:0 0 auto;max-width:none}"
 	"tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}thead{display:none}td{display:block;border:0;padding:3px 0}}";
 
 struct span twin_word(enum twin_word word, enum language language)

@@ -1,6 +1,7 @@
 #include "twin/twin_shelf.h"
 
 #include "base/panic.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,5 +156,96 @@ bool twin_mail_header(struct span mail, struct span name, struct buf *out)
 			found = true;
 		}
 	}
+	return found;
+}
+
+static int hex_value(char c)
+{
+	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 0x20) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* The Q encoding (RFC 2047 4.2). */
+static bool read_q(struct buf *out, struct span text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		char c = text.at[i] == '_' ? ' ' : text.at[i];
+
+		if (c == '=') {
+			int high = i + 2 < text.size ? hex_value(text.at[i + 1]) : -1, low = high < 0 ? -1 : hex_value(text.at[i + 2]);
+
+			if (low < 0)
+				return false;
+			c = (char)(high << 4 | low);
+			i += 2;
+		}
+		buf_put_byte(out, c);
+	}
+	return true;
+}
+
+static void put_latin1(struct buf *out, struct span text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		unsigned char c = (unsigned char)text.at[i];
+
+		if (c >= 0x80)
+			buf_put_byte(out, (char)(0xc0 | c >> 6));
+		buf_put_byte(out, (char)(c < 0x80 ? c : 0x80 | (c & 0x3f)));
+	}
+}
+
+/* "=?charset?encoding?text?=" at the beginning, decoded; how many bytes it has, or 0 when it is none that is understood. */
+static size_t take_word(struct span text, struct buf *out)
+{
+	struct span rest = span_slice(text, 2, text.size), charset, encoding, body;
+	size_t size;
+	struct buf bytes;
+	bool ok;
+
+	if (!span_starts(text, SPAN("=?")) || !span_cut(&rest, '?', &charset) || !span_cut(&rest, '?', &encoding) || !span_cut(&rest, '?', &body) ||
+	    !span_starts(rest, SPAN("=")))
+		return 0;
+	size = (size_t)(rest.at + 1 - text.at);
+	buf_init(&bytes, text.size);
+	ok = span_equal_fold(encoding, SPAN("B")) ? text_from_base64(&bytes, body) : span_equal_fold(encoding, SPAN("Q")) && read_q(&bytes, body);
+	if (ok && span_equal_fold(charset, SPAN("iso-8859-1")))
+		put_latin1(out, buf_span(&bytes));
+	else if (ok && (span_equal_fold(charset, SPAN("utf-8")) || span_equal_fold(charset, SPAN("us-ascii"))))
+		buf_put(out, buf_span(&bytes));
+	else
+		size = 0;
+	buf_free(&bytes);
+	return size;
+}
+
+bool twin_mail_shown(struct span mail, struct span name, struct buf *out)
+{
+	struct buf value;
+	struct span rest;
+	bool found, after_word = false;
+
+	buf_init(&value, mail.size + 1);
+	found = twin_mail_header(mail, name, &value);
+	for (rest = buf_span(&value); rest.size;) {
+		size_t before = out->size, blanks = 0, size;
+
+		while (blanks < rest.size && rest.at[blanks] == ' ')
+			blanks++;
+		/* Blanks between two encoded words are not shown (6.2). */
+		size = take_word(span_slice(rest, blanks, rest.size), out);
+		if (size && blanks && !after_word) {
+			out->size = before;
+			buf_put(out, span_slice(rest, 0, blanks));
+			take_word(span_slice(rest, blanks, rest.size), out);
+		}
+		after_word = size != 0;
+		size = size ? blanks + size : blanks + (blanks < rest.size);
+		if (!after_word)
+			buf_put(out, span_slice(rest, 0, size));
+		rest = span_slice(rest, size, rest.size);
+	}
+	buf_free(&value);
 	return found;
 }

@@ -45,5 +45,8 @@ void twin_shelf_clear(struct twin_shelf *);
 /* The value of the first header of that name, unfolded, appended; false when there is none. */
 bool twin_mail_header(struct span mail, struct span name, struct buf *out);
 
+/* The same for people: encoded words (RFC 2047) of UTF-8, ASCII and Latin-1 are decoded. */
+bool twin_mail_shown(struct span mail, struct span name, struct buf *out);
+
 /* The header block, with its last line end. */
 struct span twin_mail_head(struct span mail);
