@@ -158,4 +158,4 @@ bool report_climb(struct post *, struct mail *, const struct record_envelope *, 
 void report_keep(struct post *, struct mail *, const struct outcome *);
 
 /* --- operations.c */
-void operations_call(struct post *, struct link *, const struct message_call *);
+void post_call(struct post *, struct link *, const struct message_call *);

@@ -398,7 +398,7 @@ static void on_message(struct post *p, struct link *link, const struct message_c
 		show(p, link, m, mail);
 }
 
-void operations_call(struct post *p, struct link *link, const struct message_call *m)
+void post_call(struct post *p, struct link *link, const struct message_call *m)
 {
 	json_t *arguments = json_read(m->arguments.size ? m->arguments : SPAN("{}"), ARGUMENTS_BYTES_MAX);
 

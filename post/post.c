@@ -253,7 +253,7 @@ static void on_received(void *self, struct link *link, const struct message *m)
 		break;
 	case MESSAGE_mailbox_state: on_mailbox_state(p, &m->mailbox_state); break;
 	case MESSAGE_revoked: intake_revoked(p, &m->revoked); break;
-	case MESSAGE_call: operations_call(p, link, &m->call); break;
+	case MESSAGE_call: post_call(p, link, &m->call); break;
 	default: break;
 	}
 }

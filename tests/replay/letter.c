@@ -48,7 +48,7 @@ static struct span field(struct span mail, struct span name)
 static bool arrived_report(struct ledger *l, struct span bytes)
 {
 	for (size_t i = 0; i < l->count; i++) {
-		if (span_find(bytes, letter_message_id(&l->letters[i])) == bytes.size)
+		if (span_find(bytes, letters_message_id(&l->letters[i])) == bytes.size)
 			continue;
 		l->letters[i].reports++;
 		return true;
@@ -77,7 +77,7 @@ struct span letter_reply(const struct letter *letter)
 	return letter->try_count ? span_of(letter->tries[letter->try_count - 1].reply) : SPAN("");
 }
 
-struct span letter_message_id(const struct letter *letter)
+struct span letters_message_id(const struct letter *letter)
 {
 	return span_of(letter->message_id);
 }

@@ -52,7 +52,7 @@ struct span letter_reply(const struct letter *);
 
 /* The queue id that a reply of 250 named, or an empty span; and the value of its Message-ID field. */
 struct span letter_id(const struct letter *);
-struct span letter_message_id(const struct letter *);
+struct span letters_message_id(const struct letter *);
 
 /* Appends a line for each promise that was broken. */
 void ledger_check(const struct ledger *, struct buf *complaints);

@@ -288,7 +288,7 @@ static void count_item(struct play *p, json_t *item)
 	for (size_t i = 0; i < p->ledger.count; i++) {
 		struct letter *letter = &p->ledger.letters[i];
 
-		if (!span_equal(letter_id(letter), id) && !span_equal(json_text(item, "message_id"), letter_message_id(letter)))
+		if (!span_equal(letter_id(letter), id) && !span_equal(json_text(item, "message_id"), letters_message_id(letter)))
 			continue;
 		letter->is_held = letter->is_held || span_equal(state, SPAN("held"));
 		letter->is_queued = letter->is_queued || !span_equal(state, SPAN("held"));
