@@ -213,11 +213,11 @@ static void trail_end(const struct delivery *d, enum event event, const struct o
 	snprintf(mailbox, sizeof mailbox, "%llu", (unsigned long long)d->mail->mailbox);
 	if (event == EVENT_SENT)
 		TRAIL(&d->post->trail, event, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("mailbox", span_of(mailbox)),
-		      TRAIL_TEXT("host", span_of(d->host)), TRAIL_NUMBER(what, number), TRAIL_TEXT("says", span_of(o->text)));
+		      TRAIL_TEXT("host", span_of(d->host)), TRAIL_NUMBER(what, number), TRAIL_TEXT("text", span_of(o->text)));
 	else
 		TRAIL(&d->post->trail, event, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("mailbox", span_of(mailbox)),
 		      TRAIL_TEXT("host", span_of(d->host)), TRAIL_TEXT("fault", span_of(fault_row(o->fault)->name)), TRAIL_NUMBER(what, number),
-		      TRAIL_TEXT("says", span_of(o->text)));
+		      TRAIL_TEXT("text", span_of(o->text)));
 }
 
 /* --- the end of a try */

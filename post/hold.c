@@ -243,7 +243,7 @@ static void wait_for_probe(struct cause *c, bool longer)
 static void say_still(struct cause *c)
 {
 	TRAIL(&c->post->trail, EVENT_STILL_HELD, TRAIL_TEXT("tenant", span_of(c->tenant)), TRAIL_TEXT("fault", span_of(fault_row(c->fault)->name)),
-	      TRAIL_TEXT("says", span_of(c->text)), TRAIL_NUMBER("wait_ms", c->wait_ms));
+	      TRAIL_TEXT("text", span_of(c->text)), TRAIL_NUMBER("wait_ms", c->wait_ms));
 }
 
 static void learn(struct cause *c, const struct outcome *o, bool is_password)

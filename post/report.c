@@ -212,7 +212,7 @@ void report_keep(struct post *p, struct mail *m, const struct outcome *why)
 	char id[MAIL_ID_TEXT_BYTES + 1];
 
 	mail_id_text(id, m->id);
-	TRAIL(&p->trail, EVENT_REPORT_KEPT, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("says", span_of(why->text)));
+	TRAIL(&p->trail, EVENT_REPORT_KEPT, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("text", span_of(why->text)));
 	queue_hold(p->queue, m, &(struct record_hold){ .id = m->id, .at = clock_wall_ms(), .fault = span_of(fault_row(FAULT_UNDELIVERABLE)->name),
 						       .reason = span_of(why->text) }, NULL, NULL);
 }

@@ -64,7 +64,7 @@ struct rig {
 	struct config *config;
 	void *post;
 	struct link *gate, *vault, *desk;
-	struct timer guard;
+	struct timer guard, nudge;
 	bool ready, drained, gave_up;
 	enum fault ready_fault;
 	char why[256];
@@ -106,9 +106,15 @@ RIG_HELPER void rig_on_guard(void *self)
 	loop_stop(r->loop);
 }
 
+RIG_HELPER void rig_on_nudge(void *self)
+{
+	(void)self;
+}
+
 #define RIG_WAIT(r, what)                                                                                     \
 	do {                                                                                                  \
 		timer_after(&(r)->guard, RIG_GIVE_UP_MS);                                                     \
+		timer_after(&(r)->nudge, 0); /* what was written outside a turn goes out in the next */       \
 		while (!(what) && !(r)->gave_up)                                                              \
 			loop_run((r)->loop);                                                                  \
 		timer_stop(&(r)->guard);                                                                      \
@@ -120,6 +126,7 @@ RIG_HELPER void rig_on_guard(void *self)
 RIG_HELPER void rig_idle(struct rig *r, int64_t ms)
 {
 	timer_after(&r->guard, ms);
+	timer_after(&r->nudge, 0);
 	while (!r->gave_up)
 		loop_run(r->loop);
 	r->gave_up = false;
@@ -317,6 +324,14 @@ RIG_HELPER void rig_call(struct rig *r, const char *operation, const char *argum
 	RIG_WAIT(r, r->answers > before);
 }
 
+/* Waits until nothing is in the queue and all is on the disk. */
+RIG_HELPER void rig_wait_empty(struct rig *r)
+{
+	do
+		rig_call(r, "status", "{}");
+	while (!strstr(r->answer, "\"messages\":0"));
+}
+
 /* --- the provider */
 
 RIG_HELPER void rig_rule(struct rig *r, struct rig_rule rule)
@@ -422,9 +437,16 @@ RIG_HELPER void rig_command(struct rig_connection *c, struct span line)
 	} else if (span_starts_fold(line, SPAN("MAIL"))) {
 		rig_new_mail(c, line);
 		rig_say(c, "250 2.1.0 Sender OK");
+	} else if (span_starts_fold(line, SPAN("RSET"))) {
+		c->mail = NULL;
+		rig_say(c, "250 2.0.0 OK");
+	} else if (!c->mail && !span_starts_fold(line, SPAN("QUIT"))) {
+		rig_say(c, "503 5.5.1 MAIL first");
 	} else if (span_starts_fold(line, SPAN("RCPT"))) {
 		rig_between(c->mail->recipients, sizeof c->mail->recipients, line);
 		rig_say(c, "250 2.1.5 Recipient OK");
+	} else if (span_starts_fold(line, SPAN("DATA")) && !c->mail->recipients[0]) {
+		rig_say(c, "554 5.5.1 no valid recipients");
 	} else if (span_starts_fold(line, SPAN("DATA"))) {
 		c->in_data = true;
 		rig_say(c, "354 Start mail input");
@@ -443,6 +465,7 @@ RIG_HELPER void rig_data_line(struct rig_connection *c, struct span line)
 		if (rig_by_rule(c, SPAN(".")))
 			return;
 		c->rig->mail_count++;
+		c->mail = NULL;
 		rig_say(c, "250 2.0.0 OK <taken>");
 		rig_wake(c->rig);
 		return;
@@ -466,6 +489,7 @@ RIG_HELPER size_t rig_provider_data(void *self, struct span bytes)
 	struct rig_connection *c = self;
 	size_t taken = 0, size;
 
+	rig_wake(c->rig);
 	while (c->stream && (size = span_find(span_slice(bytes, taken, bytes.size), SPAN("\r\n"))) < bytes.size - taken) {
 		struct span line = span_slice(bytes, taken, size);
 
@@ -502,6 +526,7 @@ RIG_HELPER void rig_accepted(void *self, int fd, const struct address *peer)
 	r->connections++;
 	r->connections_now++;
 	c->stream = stream_adopt_take(r->loop, fd, &rig_provider_events, c);
+	rig_wake(r);
 }
 
 /* --- raising and ending it */
@@ -586,6 +611,7 @@ RIG_HELPER struct rig *rig_new_with(const char *settings)
 		fail_msg("%s", r->why);
 	r->loop = loop_new();
 	timer_init(&r->guard, r->loop, rig_on_guard, r);
+	timer_init(&r->nudge, r->loop, rig_on_nudge, r);
 	assert_true(address_parse(&loopback, SPAN("127.0.0.1"), 0));
 	fd = listener_bind(&loopback, 64);
 	assert_true(fd >= 0);
@@ -630,6 +656,7 @@ RIG_HELPER void rig_free(struct rig *r)
 		buf_free(&r->mails[i].data);
 	listener_free(&r->listener);
 	timer_stop(&r->guard);
+	timer_stop(&r->nudge);
 	loop_free(&r->loop);
 	config_free(&r->config);
 	trail_redirect(NULL, NULL);

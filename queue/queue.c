@@ -160,14 +160,14 @@ static void written(void *self, enum fault fault)
 		note_over(n);
 		return;
 	}
-	if (n->mail) {
-		n->mail->pending--;
+	if (n->mail)
 		queue_mark(n->queue, n->mail);
-	}
 	if (n->done)
 		n->done(n->self);
-	if (n->mail)
+	if (n->mail) {
+		n->mail->pending--; /* only now: `done` may have been the last to need it */
 		end_if_over(n->queue, n->mail);
+	}
 	note_over(n);
 }
 

@@ -196,8 +196,8 @@ static void arm(struct lane *lane)
 	due_ms = (int64_t)lane->heap[0]->lane_order;
 	if (lane_until_ms(lane) > due_ms)
 		due_ms = lane_until_ms(lane);
-	else if (!scopes_are_free(lane))
-		return;
+	if (due_ms <= loop_now_ms(lane->schedule->loop) && !scopes_are_free(lane))
+		return; /* somebody tries for all */
 	timer_at(&lane->timer, due_ms);
 }
 

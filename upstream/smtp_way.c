@@ -450,17 +450,17 @@ static void assign(struct smtp_way_connection *c, struct smtp_way_letter *letter
 static void on_ready(struct smtp_way_connection *c)
 {
 	secret_free(&c->secret);
-	c->coming = false;
 	c->is_forced = false;
+	c->coming = !c->leaving; /* a letter that `done` sends is only noted; it begins below */
 	if (c->letter && !c->letter->message.recipient_count) {
 		struct smtp_way_end end = end_of(c);
 		struct outcome o;
 
 		outcome_own(&o, FAULT_OK);
 		end.outcome = &o;
-		c->state = RESTING;
 		finish_letter(c, &end);
 	}
+	c->coming = false;
 	if (!c->letter && !c->leaving && c->box->waiting && c->box->waiting->message.recipient_count)
 		assign(c, next_waiting(c->box));
 	if (c->letter) {
