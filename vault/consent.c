@@ -28,13 +28,17 @@ struct span consent_bytes(const unsigned char digest[SEAL_DIGEST_BYTES])
 void consent_random_text(char out[CONSENT_TEXT + 1])
 {
 	unsigned char bytes[SECRET_BYTES];
+	char memory[2 * SECRET_BYTES];
 	struct buf text;
 
 	rand_bytes(bytes, sizeof bytes);
-	buf_over(&text, out, CONSENT_TEXT);
+	buf_over(&text, memory, sizeof memory);
 	text_base64_url(&text, (struct span){ (char *)bytes, sizeof bytes });
+	ASSERT(text.size == CONSENT_TEXT);
+	memcpy(out, memory, CONSENT_TEXT);
 	out[CONSENT_TEXT] = 0;
 	secret_wipe(bytes, sizeof bytes);
+	secret_wipe(memory, sizeof memory);
 }
 
 void consent_copy_digest(unsigned char to[SEAL_DIGEST_BYTES], struct span from)
