@@ -207,7 +207,7 @@ static void let_go(struct dns_question *q)
 {
 	q->gone = true;
 	timer_stop(&q->deadline);
-	errand_cancel(&q->tell);
+	loop_cancel(&q->tell);
 	if (q->asked)
 		return;
 	unlist(q);

@@ -30,7 +30,7 @@ struct errand {
 void loop_soon(struct loop *, struct errand *);
 void loop_at_end(struct loop *, struct errand *);
 void loop_bury(struct loop *, struct errand *);
-void errand_cancel(struct errand *);
+void loop_cancel(struct errand *);
 
 /* Counts what the owner must close before loop_free(). */
 void loop_opened(struct loop *, int by);
@@ -97,8 +97,8 @@ struct descriptors {
 /* One read; with `descriptors` also of what was passed along. -1 and errno, as recv(); ENOBUFS: too many descriptors
  * wait. */
 ssize_t socket_receive(int fd, char *bytes_out, size_t size, struct descriptors *descriptors);
-int descriptors_take(struct descriptors *);
-void descriptors_close(struct descriptors *);
+int socket_take_descriptor(struct descriptors *);
+void socket_close_descriptors(struct descriptors *);
 
 /* --- outbox.c: bytes on their way out, and descriptors at their places among them */
 

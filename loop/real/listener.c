@@ -155,8 +155,3 @@ struct address listener_address(int fd)
 		return (struct address){ 0 };
 	return socket_address(&name, size);
 }
-
-int stream_pair(int fds_out[2])
-{
-	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds_out);
-}

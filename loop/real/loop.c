@@ -62,7 +62,7 @@ static void list_put(struct errand *list, struct errand *e)
 	list->previous = e;
 }
 
-void errand_cancel(struct errand *e)
+void loop_cancel(struct errand *e)
 {
 	if (!e->next)
 		return;
@@ -84,7 +84,7 @@ static void list_run(struct errand *list)
 	while (now.next != &now) {
 		struct errand *e = now.next;
 
-		errand_cancel(e);
+		loop_cancel(e);
 		e->run(e->self);
 	}
 }

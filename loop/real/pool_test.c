@@ -13,7 +13,7 @@ struct scene {
 	struct loop *loop;
 	struct pool *pool;
 	pthread_t loop_thread;
-	int worked, done, wrong, stop_at, niceness;
+	int worked, done, wrong, stop_at;
 	pthread_mutex_t gate;
 	pthread_cond_t opened;
 	bool is_open;
@@ -21,7 +21,7 @@ struct scene {
 
 struct job {
 	struct scene *scene;
-	int number, worked_as;
+	int number, worked_as, niceness;
 };
 
 static void work(void *self)
@@ -31,7 +31,7 @@ static void work(void *self)
 	j->worked_as = __atomic_add_fetch(&j->scene->worked, 1, __ATOMIC_SEQ_CST);
 	if (pthread_equal(pthread_self(), j->scene->loop_thread))
 		__atomic_add_fetch(&j->scene->wrong, 1, __ATOMIC_SEQ_CST);
-	j->scene->niceness = getpriority(PRIO_PROCESS, (id_t)gettid());
+	j->niceness = getpriority(PRIO_PROCESS, (id_t)gettid());
 }
 
 static void wait_work(void *self)
@@ -92,7 +92,7 @@ static void one_thread_keeps_order(void **state)
 	begin(&s, 1, JOBS, false);
 	s.stop_at = JOBS;
 	for (int i = 0; i < JOBS; i++) {
-		jobs[i] = (struct job){ &s, i, 0 };
+		jobs[i] = (struct job){ &s, i, 0, 0 };
 		assert_true(pool_run(s.pool, work, done_in_order, &jobs[i]));
 	}
 	assert_int_equal(s.done, 0); /* never from inside */
@@ -111,7 +111,7 @@ static void many_threads_lose_nothing(void **state)
 	begin(&s, 4, JOBS, false);
 	s.stop_at = JOBS;
 	for (int i = 0; i < JOBS; i++) {
-		jobs[i] = (struct job){ &s, i, 0 };
+		jobs[i] = (struct job){ &s, i, 0, 0 };
 		assert_true(pool_run(s.pool, work, done, &jobs[i]));
 	}
 	loop_run(s.loop);
@@ -129,7 +129,7 @@ static void the_ceiling_holds(void **state)
 
 	begin(&s, 1, 3, false);
 	for (int i = 0; i < 8; i++) {
-		jobs[i] = (struct job){ &s, i, 0 };
+		jobs[i] = (struct job){ &s, i, 0, 0 };
 		taken += pool_run(s.pool, wait_work, done, &jobs[i]);
 	}
 	assert_true(taken == 3 || taken == 4); /* the thread may hold one already */
@@ -149,7 +149,7 @@ static void freeing_finishes_the_work(void **state)
 
 	begin(&s, 2, 50, false);
 	for (int i = 0; i < 50; i++) {
-		jobs[i] = (struct job){ &s, i, 0 };
+		jobs[i] = (struct job){ &s, i, 0, 0 };
 		assert_true(pool_run(s.pool, wait_work, done, &jobs[i]));
 	}
 	open_gate(&s);
@@ -168,11 +168,11 @@ static void low_priority_is_nice(void **state)
 	int before = getpriority(PRIO_PROCESS, 0);
 
 	begin(&s, 1, 1, true);
-	job = (struct job){ &s, 0, 0 };
+	job = (struct job){ &s, 0, 0, 0 };
 	s.stop_at = 1;
 	assert_true(pool_run(s.pool, work, done, &job));
 	loop_run(s.loop);
-	assert_int_equal(s.niceness, before > 10 ? before : 10);
+	assert_int_equal(job.niceness, before > 10 ? before : 10);
 	assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
 	pool_free(&s.pool);
 	loop_free(&s.loop);

@@ -349,7 +349,7 @@ void pump_tell(void *self)
 {
 	struct stream *s = self;
 
-	errand_cancel(&s->tell);
+	loop_cancel(&s->tell);
 	tell_opened(s);
 	if (!s->closed && s->owes_shake && s->fault == FAULT_OK)
 		begin_shake(s);

@@ -158,7 +158,7 @@ ssize_t socket_receive(int fd, char *bytes_out, size_t size, struct descriptors 
 	return got;
 }
 
-int descriptors_take(struct descriptors *d)
+int socket_take_descriptor(struct descriptors *d)
 {
 	int fd;
 
@@ -170,7 +170,7 @@ int descriptors_take(struct descriptors *d)
 	return fd;
 }
 
-void descriptors_close(struct descriptors *d)
+void socket_close_descriptors(struct descriptors *d)
 {
 	while (d->count)
 		close(d->at[--d->count]);

@@ -28,13 +28,13 @@ void stream_destroy(struct stream *s)
 		close(s->fd);
 	cipher_free(&s->cipher);
 	timer_stop(&s->deadline);
-	errand_cancel(&s->tell);
-	errand_cancel(&s->flush);
-	errand_cancel(&s->grave);
+	loop_cancel(&s->tell);
+	loop_cancel(&s->flush);
+	loop_cancel(&s->grave);
 	pump_keep(s, SPAN(""));
 	outbox_free(&s->plain, s->loop);
 	outbox_free(&s->out, s->loop);
-	descriptors_close(&s->descriptors);
+	socket_close_descriptors(&s->descriptors);
 	s->grave.run = dig;
 	loop_bury(s->loop, &s->grave);
 }
@@ -160,7 +160,7 @@ void stream_send_fd_take(struct stream *s, int fd)
 
 int stream_take_fd(struct stream *s)
 {
-	return descriptors_take(&s->descriptors);
+	return socket_take_descriptor(&s->descriptors);
 }
 
 size_t stream_unread(const struct stream *s)
@@ -275,4 +275,9 @@ struct span stream_tls_version(const struct stream *s)
 struct span stream_tls_cipher(const struct stream *s)
 {
 	return s->phase == ENCRYPTED ? cipher_name(s->cipher) : SPAN("");
+}
+
+int stream_pair(int fds_out[2])
+{
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds_out);
 }

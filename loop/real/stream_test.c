@@ -392,7 +392,7 @@ static void descriptors_travel_with_their_bytes(void **state)
 		int fd = stream_take_fd(right.stream);
 
 		assert_true(fd >= 0);
-		assert_int_equal(write(fd, "abc" + i, 1), 1);
+		assert_int_equal(write(fd, &"abc"[i], 1), 1);
 		close(fd);
 		assert_int_equal(read(pipes[i][0], &c, 1), 1);
 		assert_int_equal(c, 'a' + i);
