@@ -72,7 +72,7 @@ static struct twin_request request_of(struct http_exchange *x)
 
 static void send_answer(struct http_exchange *x, const struct twin_response *r)
 {
-	struct span headers[5][2];
+	struct span headers[6][2];
 	size_t count = 0;
 	char seconds[24];
 	struct buf policy;
@@ -81,6 +81,9 @@ static void send_answer(struct http_exchange *x, const struct twin_response *r)
 	twin_page_policy(&policy, r);
 	headers[count][0] = SPAN("Content-Security-Policy");
 	headers[count++][1] = buf_span(&policy);
+	/* With no-referrer, browsers would also keep the Origin of our own forms from us. */
+	headers[count][0] = SPAN("Referrer-Policy");
+	headers[count++][1] = SPAN("same-origin");
 	if (r->location.size) {
 		headers[count][0] = SPAN("Location");
 		headers[count++][1] = buf_span(&r->location);
