@@ -215,7 +215,7 @@ static inline struct span scene_ask(struct scene *s, const struct address *to, c
 	static char request[70000];
 
 	snprintf(request, sizeof request, "%s %s HTTP/1.1\r\n%s%sContent-Length: %zu\r\nConnection: close\r\n\r\n%s", method, target,
-		 strstr(headers, "Host:") ? "" : "Host: localhost\r\n", headers, strlen(body), body);
+		 !strncmp(headers, "Host:", 5) ? "" : "Host: localhost\r\n", headers, strlen(body), body);
 	return scene_send(s, to, request);
 }
 

@@ -176,4 +176,5 @@ static inline void test_run_for(struct loop *loop, int wait_ms)
 	timer_init(&end, loop, test_stop, loop);
 	timer_after(&end, wait_ms);
 	loop_run(loop);
+	timer_stop(&end); /* something else may have stopped the loop */
 }
