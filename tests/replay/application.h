@@ -7,7 +7,7 @@
 #pragma once
 #include "loop/address.h"
 #include "loop/loop.h"
-#include "tests/replay/letter.h"
+#include "tests/replay/ledger.h"
 
 struct applications;
 

@@ -1,4 +1,4 @@
-#include "tests/replay/letter.h"
+#include "tests/replay/ledger.h"
 
 #include "base/panic.h"
 
@@ -48,7 +48,7 @@ static struct span field(struct span mail, struct span name)
 static bool arrived_report(struct ledger *l, struct span bytes)
 {
 	for (size_t i = 0; i < l->count; i++) {
-		if (span_find(bytes, letters_message_id(&l->letters[i])) == bytes.size)
+		if (span_find(bytes, ledger_message_id(&l->letters[i])) == bytes.size)
 			continue;
 		l->letters[i].reports++;
 		return true;
@@ -72,17 +72,17 @@ bool ledger_arrived(struct ledger *l, struct span recipients, struct span bytes)
 	return true;
 }
 
-struct span letter_reply(const struct letter *letter)
+struct span ledger_reply(const struct letter *letter)
 {
 	return letter->try_count ? span_of(letter->tries[letter->try_count - 1].reply) : SPAN("");
 }
 
-struct span letters_message_id(const struct letter *letter)
+struct span ledger_message_id(const struct letter *letter)
 {
 	return span_of(letter->message_id);
 }
 
-struct span letter_id(const struct letter *letter)
+struct span ledger_id(const struct letter *letter)
 {
 	for (size_t i = letter->try_count; i > 0; i--) {
 		struct span rest = span_of(letter->tries[i - 1].reply), word;

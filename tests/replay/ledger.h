@@ -1,4 +1,4 @@
-/* tests/replay/letter.h - the ledger: what applications sent, what they were told, what arrived.
+/* tests/replay/ledger.h - the ledger: what applications sent, what they were told, what arrived.
  *
  * Why       P1 is a promise about all three together, so they are written down by name in one place.
  * Promise   ledger_check() names each message for which the three do not agree.
@@ -48,11 +48,11 @@ void ledger_recount(struct ledger *);
 bool ledger_arrived(struct ledger *, struct span recipients, struct span bytes);
 
 /* The last reply of the last try, or an empty span. */
-struct span letter_reply(const struct letter *);
+struct span ledger_reply(const struct letter *);
 
 /* The queue id that a reply of 250 named, or an empty span; and the value of its Message-ID field. */
-struct span letter_id(const struct letter *);
-struct span letters_message_id(const struct letter *);
+struct span ledger_id(const struct letter *);
+struct span ledger_message_id(const struct letter *);
 
 /* Appends a line for each promise that was broken. */
 void ledger_check(const struct ledger *, struct buf *complaints);

@@ -1,7 +1,7 @@
 #include "tests/test.h"
 
 #include "loop/fake/world.h"
-#include "tests/replay/letter.h"
+#include "tests/replay/ledger.h"
 #include "tests/replay/scenario.h"
 
 static void lines_are_read(void **state)

@@ -65,7 +65,7 @@ static void do_send(struct play *p, const struct scenario_line *line)
 static void do_resend(struct play *p, const struct scenario_line *line)
 {
 	struct letter *letter = ledger_letter(&p->ledger, line->words[1]);
-	struct span last = letter ? letter_reply(letter) : SPAN("");
+	struct span last = letter ? ledger_reply(letter) : SPAN("");
 
 	if (scenario_has(line, "if-needed") && letter && (!last.size || last.at[0] == '2'))
 		return;
@@ -193,13 +193,13 @@ static void do_queue(struct play *p, const struct scenario_line *line)
 	char operation[64];
 	enum fault fault;
 
-	if (!letter || !letter_id(letter).size) {
+	if (!letter || !ledger_id(letter).size) {
 		play_complain(p, line, "queue VERB NAME, for a letter that has an id");
 		return;
 	}
 	snprintf(operation, sizeof operation, "queue.%.*s", SPAN_ARGS(line->words[1]));
 	buf_init(&result, QUEUE_BYTES);
-	fault = admin_ask(p->admin, ROLE_POST, operation, &result, "{\"id\":\"%.*s\"}", SPAN_ARGS(letter_id(letter)));
+	fault = admin_ask(p->admin, ROLE_POST, operation, &result, "{\"id\":\"%.*s\"}", SPAN_ARGS(ledger_id(letter)));
 	world_note("%s: %s %.*s", operation, fault_row(fault)->name, SPAN_ARGS(buf_span(&result)));
 	if (fault)
 		play_complain(p, line, "%s: %s", operation, fault_row(fault)->name);
@@ -288,7 +288,7 @@ static void count_item(struct play *p, json_t *item)
 	for (size_t i = 0; i < p->ledger.count; i++) {
 		struct letter *letter = &p->ledger.letters[i];
 
-		if (!span_equal(letter_id(letter), id) && !span_equal(json_text(item, "message_id"), letters_message_id(letter)))
+		if (!span_equal(ledger_id(letter), id) && !span_equal(json_text(item, "message_id"), ledger_message_id(letter)))
 			continue;
 		letter->is_held = letter->is_held || span_equal(state, SPAN("held"));
 		letter->is_queued = letter->is_queued || !span_equal(state, SPAN("held"));

@@ -1,0 +1,118 @@
+#include "tests/replay/cloud.h"
+
+#include "base/clock.h"
+#include "base/panic.h"
+#include "base/text.h"
+#include "loop/fake/world.h"
+#include "loop/http_client.h"
+#include "tests/replay/person.h"
+#include "twin/twin.h"
+
+#include <stdlib.h>
+
+enum { SMTP_PORT = 3587, HTTP_PORT = 3443, KEYS_BYTES = 64 * 1024 };
+
+struct cloud {
+	struct loop *loop;
+	struct twin *twin;
+	char authority[128];
+	struct buf ca;
+};
+
+/* Making keys takes long and has nothing to do with a seed: once for the process. */
+static struct twin_keys *keys(void)
+{
+	static char memory[KEYS_BYTES];
+	static struct buf saved;
+	struct twin_keys *made;
+
+	if (!saved.at) {
+		buf_over(&saved, memory, sizeof memory);
+		if (twin_keys_make(&made, clock_wall_ms()) || twin_keys_save(made, &saved))
+			panic("no keys for the twin");
+		return made;
+	}
+	if (twin_keys_load(&made, buf_span(&saved), clock_wall_ms()))
+		panic("the keys of the twin do not load");
+	return made;
+}
+
+struct cloud *cloud_new(void)
+{
+	struct cloud *c = calloc(1, sizeof *c);
+	struct twin_settings settings = { .smtp_port = SMTP_PORT, .http_port = HTTP_PORT, .keys = keys() };
+	char why[TWIN_WHY_BYTES] = "";
+
+	if (!c)
+		panic("out of memory");
+	c->loop = world_loop("twin");
+	if (twin_new(&c->twin, c->loop, &settings, why))
+		panic("the twin does not start: %s", why);
+	buf_init(&c->ca, KEYS_BYTES);
+	buf_put(&c->ca, twin_ca(c->twin));
+	buf_put(&c->ca, world_authority(c->authority, "replay"));
+	return c;
+}
+
+void cloud_free(struct cloud **cloud)
+{
+	struct cloud *c = *cloud;
+
+	*cloud = NULL;
+	if (!c)
+		return;
+	twin_free(&c->twin);
+	loop_free(&c->loop);
+	buf_free(&c->ca);
+	free(c);
+}
+
+uint16_t cloud_smtp_port(const struct cloud *c)
+{
+	return twin_smtp_port(c->twin);
+}
+
+struct span cloud_ca(const struct cloud *c)
+{
+	return buf_span(&c->ca);
+}
+
+bool cloud_switch(struct cloud *c, struct span name, struct span value, struct span mailbox)
+{
+	return twin_set(c->twin, name, value, mailbox) == FAULT_OK;
+}
+
+bool cloud_script(struct cloud *c, struct span fault, struct span stage, int64_t times, int64_t wait_ms, struct span text)
+{
+	return twin_fault(c->twin, &(struct twin_script_wish){ .name = fault, .stage = stage, .times = times, .ms = wait_ms, .text = text }) ==
+	       FAULT_OK;
+}
+
+bool cloud_approve(struct cloud *c, struct span user_code, struct span address)
+{
+	const struct twin_user *user = twin_tenant_user(twin_tenant(c->twin), address);
+
+	return user && person_approves(twin_url(c->twin), user_code, user);
+}
+
+void cloud_mails(struct cloud *c, void (*each)(void *self, struct span recipients, struct span bytes), void *self)
+{
+	const struct twin_shelf *shelf = twin_mail(c->twin);
+
+	for (uint64_t number = twin_shelf_first(shelf); number <= twin_shelf_last(shelf); number++) {
+		const struct twin_mail *mail = twin_shelf_mail(shelf, number);
+
+		if (mail)
+			each(self, mail->recipients, mail->bytes);
+	}
+}
+
+void cloud_registration(struct cloud *c, struct buf *out)
+{
+	const struct twin_tenant *tenant = twin_tenant(c->twin);
+
+	buf_print(out,
+		  "\"kind\":\"microsoft\",\"tenant\":\"%s\",\"client_id\":\"%s\",\"client_secret\":\"%s\",\"issuer\":\"%s/%s/v2.0\","
+		  "\"smtp_host\":\"localhost\",\"smtp_port\":\"%u\",\"smtp_tls\":\"starttls\"",
+		  tenant->id, tenant->apps[0].id, tenant->apps[0].secret, twin_url(c->twin), tenant->id, twin_smtp_port(c->twin));
+}
