@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -454,8 +455,34 @@ static void new_owner_hears_what_came(void **state)
 	close_pair(loop, &left, &right);
 }
 
+/* A flood that uses up the descriptors: the listener waits, and goes on by itself. */
+static void descriptors_run_out(void **state)
+{
+	struct loop *loop = loop_new();
+	struct rlimit before, few;
+	struct test_host host;
+	struct test_end client;
+
+	test_host_open(&host, loop, "127.0.0.1");
+	test_end_init(&client, loop);
+	client.stream = stream_connect(loop, &host.at, NULL, 5000, &test_end_events, &client);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ (rlim_t)dup(0), before.rlim_max };
+	close((int)few.rlim_cur);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	test_run_for(loop, 250);
+	assert_int_equal(host.accepted, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	host.end.stops_when_opened = true;
+	test_run(loop);
+	assert_int_equal(host.accepted, 1);
+	test_end_close(&client);
+	test_host_close(&host);
+	loop_free(&loop);
+}
+
 TESTS(echo_over_every_family, peer_and_credentials, unread_is_kept, reading_stops_at_the_ceiling,
       a_pause_holds_data_back, a_half_closed_client_is_answered, back_pressure_and_drained, too_much_unsent_ends_it,
       nobody_listens, connecting_has_a_deadline, connects_from_a_source, a_reset_is_not_heard,
       closing_inside_every_callback, descriptors_travel_with_their_bytes, a_flood_of_descriptors_ends_it,
-      finishing_sends_everything_first, new_owner_hears_what_came)
+      finishing_sends_everything_first, descriptors_run_out, new_owner_hears_what_came)
