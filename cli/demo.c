@@ -362,12 +362,13 @@ static bool hold_mail(struct demo *d)
 
 	if (!is_broken(d, "off") && !throw_switch(d, "off"))
 		return give_up(d, "switch", buf_span(&d->output));
-	say("switch", SPAN("SMTP AUTH is off for the tenant"));
+	if (!is_broken(d, "off"))
+		say("switch", SPAN("SMTP AUTH is off for the tenant"));
 	if (!swaks(d, "the second mail", &verdict) || span_find(verdict, SPAN(" held: ")) == verdict.size)
 		return give_up(d, "held", verdict);
 	say("held", verdict);
-	rest = verdict;
-	for (int i = 0; i < 3 && span_cut(&rest, ' ', &word); i++)
+	rest = span_slice(verdict, 4, verdict.size); /* behind "250 " or "250-": enhanced code, id, what became of it */
+	for (int i = 0; i < 2 && span_cut(&rest, ' ', &word); i++)
 		snprintf(d->held_id, sizeof d->held_id, "%.*s", SPAN_ARGS(word));
 	if (!TYPE(d, "queue", "show", d->held_id, "--json"))
 		return give_up(d, "held", buf_span(&d->output));

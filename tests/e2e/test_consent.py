@@ -14,7 +14,7 @@ class Consent(Case):
         return gateway.command("mailbox", "show", address)["state"]
 
     def test_green_in_english_and_in_french(self):
-        for language, word in (("en", "linked"), ("fr", "liée")):
+        for language, word in (("en", "ready"), ("fr", "liée")):
             with self.subTest(language):
                 self.setUp()
                 gateway = self.gateway()
@@ -23,7 +23,7 @@ class Consent(Case):
                 self.assertIn(ALEX, browser.words())
                 self.assertIn(word, browser.words().lower())
                 self.assertIn(f'lang="{language}"', browser.text)
-                self.assertEqual(self.state(gateway), "linked")
+                self.assertEqual(self.state(gateway), "ready")
 
     def test_the_wrong_account_stores_nothing_and_is_named(self):
         for language in ("en", "fr"):
@@ -61,7 +61,7 @@ class Consent(Case):
         browser.open(link)
         browser.submit()
         sign_in(browser, self.twin, ALEX, ALEX_PASSWORD)
-        self.assertEqual(self.state(gateway), "linked")
+        self.assertEqual(self.state(gateway), "ready")
         again = Browser().open(link)
         self.assertEqual(again.status, 410, again.words())
         self.assertEqual(browser.open(link).status, 410)
@@ -81,9 +81,9 @@ class Consent(Case):
         third.open(sign_in_url)
         sign_in(third, self.twin, ALEX, ALEX_PASSWORD)
         self.assertEqual(third.status, 403, third.words())
-        self.assertNotEqual(self.state(gateway), "linked")
+        self.assertNotEqual(self.state(gateway), "ready")
         sign_in(first, self.twin, ALEX, ALEX_PASSWORD)
-        self.assertEqual(self.state(gateway), "linked")
+        self.assertEqual(self.state(gateway), "ready")
 
     def test_a_failed_sign_in_may_be_tried_again(self):
         gateway = self.gateway()
@@ -98,7 +98,7 @@ class Consent(Case):
         browser.submit()
         sign_in(browser, self.twin, ALEX, ALEX_PASSWORD)
         self.assertEqual(browser.status, 200, browser.words())
-        self.assertEqual(self.state(gateway), "linked")
+        self.assertEqual(self.state(gateway), "ready")
 
     def test_consent_refused_and_conditional_access_are_red_with_a_reason(self):
         gateway = self.gateway()
@@ -109,7 +109,7 @@ class Consent(Case):
         sign_in(browser, self.twin, ALEX, ALEX_PASSWORD)
         self.assertGreaterEqual(browser.status, 400)
         self.assertIn("Conditional Access", browser.words())
-        self.assertNotEqual(self.state(gateway), "linked")
+        self.assertNotEqual(self.state(gateway), "ready")
 
     def test_device_code(self):
         gateway = self.gateway()
@@ -119,7 +119,7 @@ class Consent(Case):
         browser.open(given["verification_uri"])
         browser.submit(0, user_code=given["user_code"])
         sign_in(browser, self.twin, ALEX, ALEX_PASSWORD)
-        wait_until("the device code links the mailbox", lambda: self.state(gateway) == "linked", 90)
+        wait_until("the device code links the mailbox", lambda: self.state(gateway) == "ready", 90)
 
     def test_device_code_of_the_wrong_account_stores_nothing(self):
         gateway = self.gateway()
@@ -129,7 +129,7 @@ class Consent(Case):
         browser.submit(0, user_code=given["user_code"])
         sign_in(browser, self.twin, MARIA, MARIA_PASSWORD)
         wait_until("it is said", lambda: "WRONG_ACCOUNT" in gateway.log(), 90)
-        self.assertNotEqual(self.state(gateway), "linked")
+        self.assertNotEqual(self.state(gateway), "ready")
 
 
 class Lapsing(Case):
