@@ -35,7 +35,8 @@ MARIA, MARIA_PASSWORD = "maria@contoso.example", "Pain-Au-Chocolat-9"
 def environment(**more):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("POSTERN_", "LC_", "LANG")) and "proxy" not in k.lower()}
     # A role that is killed or undumpable cannot be searched for leaks; the unit tests do that.
-    kept.update(LC_ALL="C.UTF-8", ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1", **more)
+    kept.update(LC_ALL="C.UTF-8", ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+    kept.update(more)
     return kept
 
 
@@ -250,12 +251,26 @@ class Forms(html.parser.HTMLParser):
             self.words.append(data)
 
 
+class Halting(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not to `halt`: what would be opened next is kept instead."""
+
+    halt = None
+    kept = None
+
+    def redirect_request(self, request, *rest):
+        if self.halt and rest[-1].startswith(self.halt):
+            self.kept = rest[-1]
+            return None
+        return super().redirect_request(request, *rest)
+
+
 class Browser:
     """Cookies, redirects, forms; keeps the page it is on."""
 
     def __init__(self, language="en"):
+        self.redirects = Halting()
         self.jar = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(strict_ns_domain=0))
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar))
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar), self.redirects)
         self.language = language
         self.url = self.text = ""
         self.status, self.headers = 0, {}

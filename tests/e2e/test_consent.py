@@ -14,7 +14,7 @@ class Consent(Case):
         return gateway.command("mailbox", "show", address)["state"]
 
     def test_green_in_english_and_in_french(self):
-        for language, word in (("en", "ready"), ("fr", "liée")):
+        for language, word in (("en", "succeeded"), ("fr", "réussi")):
             with self.subTest(language):
                 self.setUp()
                 gateway = self.gateway()
@@ -76,13 +76,16 @@ class Consent(Case):
         second.submit()
         self.assertEqual(second.status, 403, second.words())
         # The provider's answer, carried to a browser that did not ask for it.
-        third = Browser()
-        sign_in_url = first.url
-        third.open(sign_in_url)
-        sign_in(third, self.twin, ALEX, ALEX_PASSWORD)
+        first.redirects.halt = link[:link.index("/link/")] + "/oauth/callback"
+        sign_in(first, self.twin, ALEX, ALEX_PASSWORD)
+        answer = first.redirects.kept
+        self.assertIn("code=", answer)
+        third = Browser().open(answer)
         self.assertEqual(third.status, 403, third.words())
         self.assertNotEqual(self.state(gateway), "ready")
-        sign_in(first, self.twin, ALEX, ALEX_PASSWORD)
+        first.redirects.halt = None
+        first.open(answer)
+        self.assertEqual(first.status, 200, first.words())
         self.assertEqual(self.state(gateway), "ready")
 
     def test_a_failed_sign_in_may_be_tried_again(self):
