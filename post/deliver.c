@@ -251,13 +251,14 @@ static void end_accepted(struct delivery *d, bool reported)
 {
 	struct mail *m = d->mail;
 	unsigned accepted = 0;
+	char words[OUTCOME_WORDS_BYTES];
 	struct buf says;
 
 	for (uint32_t i = 0; i < m->recipient_count; i++)
 		accepted += m->statuses[i] == RECORD_ACCEPTED;
 	buf_init(&says, 4096);
 	if (accepted == m->recipient_count)
-		buf_print(&says, "accepted by %s: %s", d->host, d->first_accepted->text);
+		buf_print(&says, "accepted by %s: %.*s", d->host, (int)outcome_words(d->first_accepted, words).size, words);
 	else
 		buf_print(&says, "accepted for %u of %u%s", accepted, m->recipient_count, reported ? ", report follows" : "");
 	if (accepted == m->recipient_count)
@@ -289,6 +290,7 @@ static void end_decided(struct delivery *d)
 static void settle_open(struct delivery *d)
 {
 	const struct outcome *o = d->first_open;
+	char words[OUTCOME_WORDS_BYTES];
 	struct buf says;
 
 	if (!settle_is_awaited(d->mail))
@@ -296,9 +298,9 @@ static void settle_open(struct delivery *d)
 	buf_init(&says, 4096);
 	buf_put(&says, d->held ? SPAN("held: ") : SPAN("queued: "));
 	if (d->held)
-		hold_words(&says, o->fault, span_of(o->text));
+		hold_words(&says, o->fault, outcome_words(o, words));
 	else
-		buf_print(&says, "%s%s", o->text, d->end.unknown ? "; it may have arrived all the same" : "");
+		buf_print(&says, "%.*s%s", (int)outcome_words(o, words).size, words, d->end.unknown ? "; it may have arrived all the same" : "");
 	settle_queued(d->mail, buf_span(&says));
 	buf_free(&says);
 }

@@ -248,11 +248,13 @@ static void say_still(struct cause *c)
 
 static void learn(struct cause *c, const struct outcome *o, bool is_password)
 {
+	char words[OUTCOME_WORDS_BYTES];
+
 	if (outcome_next(o) != OUTCOME_HOLD)
 		return;
 	c->fault = o->fault;
 	c->is_password = is_password;
-	mail_say(&c->text, span_of(o->text));
+	mail_say(&c->text, outcome_words(o, words));
 }
 
 static void on_probed(void *self, const struct smtp_way_end *end)
@@ -343,9 +345,10 @@ void hold_begin(struct post *p, struct mail *m, const struct outcome *o, bool is
 {
 	struct lane *lane = lane_of(p, m->mailbox);
 	struct cause *c = cause_of_lane(p, lane);
+	char words[OUTCOME_WORDS_BYTES];
 
 	queue_hold(p->queue, m, &(struct record_hold){ .id = m->id, .at = clock_wall_ms(), .fault = span_of(fault_row(o->fault)->name),
-						       .reason = span_of(o->text) }, NULL, NULL);
+						       .reason = outcome_words(o, words) }, NULL, NULL);
 	if (c) {
 		learn(c, o, is_password);
 		return;

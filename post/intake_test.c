@@ -114,12 +114,12 @@ static void the_same_message_again_joins_the_first(void **state)
 	rig_send(r, (struct rig_letter){ .session = 4, .message_id = "<1@x>" });
 	assert_int_equal(told(r, 4)->kind, 1);
 	assert_string_equal(rig_told(r, 4)->id, id);
-	assert_string_equal(rig_told(r, 4)->says, "accepted by 127.0.0.1: OK <taken>");
+	assert_string_equal(rig_told(r, 4)->says, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	/* also after a stop */
 	rig_restart(r);
 	rig_send(r, (struct rig_letter){ .session = 5, .message_id = "<1@x>" });
 	assert_string_equal(told(r, 5)->id, id);
-	assert_string_equal(rig_told(r, 5)->says, "accepted by 127.0.0.1: OK <taken>");
+	assert_string_equal(rig_told(r, 5)->says, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	assert_int_equal(r->mail_count, 1);
 	/* other bytes, another client: another message */
 	rig_send(r, (struct rig_letter){ .session = 6, .message_id = "<1@x>", .body = "Subject: else\r\n\r\n" });

@@ -21,7 +21,7 @@ static void accepted_with_the_upstreams_words(void **state)
 	char header[64];
 
 	rig_send(r, (struct rig_letter){ .session = 1 });
-	assert_told(r, 1, 1, "accepted by 127.0.0.1: OK <taken>");
+	assert_told(r, 1, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	assert_int_equal(strlen(rig_told(r, 1)->id), 13);
 	assert_int_equal(r->mail_count, 1);
 	assert_string_equal(r->mails[0].sender, "box@example.org");
@@ -48,7 +48,7 @@ static void refused_with_text_and_remedy(void **state)
 	/* it never goes out, also not after a stop; nobody hears of it again */
 	rig_restart(r);
 	rig_send(r, (struct rig_letter){ .session = 2, .body = "Subject: other\r\n\r\n" });
-	assert_told(r, 2, 1, "accepted by 127.0.0.1: OK <taken>");
+	assert_told(r, 2, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	if (r->mail_count != 1)
 		fail_msg("%s", r->log);
 	rig_free(r);
@@ -61,7 +61,7 @@ static void put_off_is_queued_at_once_and_tried_again(void **state)
 
 	rig_rule(r, (struct rig_rule){ .verb = ".", .reply = "451 4.3.0 come back later", .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1 });
-	assert_told(r, 1, 3, "queued: come back later");
+	assert_told(r, 1, 3, "queued: 451 4.3.0 come back later");
 	snprintf(id, sizeof id, "%s", rig_told(r, 1)->id);
 	RIG_WAIT(r, r->mail_count == 1);
 	assert_true(span_find(buf_span(&r->mails[0].data), span_of(id)) < 20);
@@ -114,7 +114,7 @@ static void a_retry_names_only_the_open_ones(void **state)
 
 	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<slow", .reply = "450 4.2.0 not now", .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1, .recipients = "x@example.net slow@example.net" });
-	assert_told(r, 1, 3, "queued: not now");
+	assert_told(r, 1, 3, "queued: 450 4.2.0 not now");
 	RIG_WAIT(r, r->mail_count == 2);
 	assert_string_equal(r->mails[0].recipients, "x@example.net");
 	assert_string_equal(r->mails[1].recipients, "slow@example.net");
@@ -165,7 +165,7 @@ static void connections_are_kept_and_counted(void **state)
 
 		snprintf(body, sizeof body, "Subject: %d\r\n\r\n", (int)i);
 		rig_send(r, (struct rig_letter){ .session = i, .body = body });
-		assert_told(r, i, 1, "accepted by 127.0.0.1: OK <taken>");
+		assert_told(r, i, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	}
 	assert_int_equal(r->connections, 1);
 	assert_int_equal(r->sign_ins, 1);
@@ -187,10 +187,10 @@ static void a_kept_connection_that_went_stale(void **state)
 	struct rig *r = rig_new("");
 
 	rig_send(r, (struct rig_letter){ .session = 1 });
-	assert_told(r, 1, 1, "accepted by 127.0.0.1: OK <taken>");
+	assert_told(r, 1, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	rig_rule(r, (struct rig_rule){ .verb = "MAIL", .hang_up = true, .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 2, .body = "Subject: second\r\n\r\n" });
-	assert_told(r, 2, 1, "accepted by 127.0.0.1: OK <taken>");
+	assert_told(r, 2, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	assert_int_equal(r->connections, 2);
 	rig_free(r);
 }
@@ -228,7 +228,7 @@ static void draining_finishes_what_is_under_way(void **state)
 	assert_int_equal(told(r, 2)->code, 421);
 	assert_false(r->drained);
 	rig_say(r->open, "250-provider\r\n250 AUTH XOAUTH2");
-	assert_told(r, 1, 1, "accepted by 127.0.0.1: OK <taken>");
+	assert_told(r, 1, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	RIG_WAIT(r, r->drained);
 	rig_free(r);
 }

@@ -3,6 +3,7 @@
 #include "base/message.h"
 #include "base/panic.h"
 #include "base/rand.h"
+#include "wire/outcome.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,9 @@ static void set_status(struct mail *m, uint32_t at, unsigned char status)
 
 static void apply_run(struct mail *m, const struct record_run *run)
 {
+	char words[OUTCOME_WORDS_BYTES];
+	struct outcome last;
+
 	if (run->first > m->recipient_count || run->count > m->recipient_count - run->first || run->status > RECORD_REPORTED)
 		return;
 	for (uint32_t i = 0; i < run->count; i++)
@@ -159,7 +163,8 @@ static void apply_run(struct mail *m, const struct record_run *run)
 	if (run->status == RECORD_ACCEPTED && m->open_count)
 		return; /* the last words are about those that are open */
 	m->fault = fault_from(run->fault);
-	mail_say(&m->reason, run->text);
+	outcome_set(&last, m->fault, (int)run->code, run->enhanced, run->text);
+	mail_say(&m->reason, outcome_words(&last, words));
 }
 
 static void end_hold(struct mail *m, int64_t at_ms)

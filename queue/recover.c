@@ -81,7 +81,8 @@ static void on_message(struct reading *g, const struct segment_found *found)
 /* Whoever comes again is told what the first would have been told. */
 static void on_accepted(struct recover *r, const struct mail *m, const struct record_outcome *o)
 {
-	char says[OUTCOME_TEXT_BYTES + 300];
+	char says[OUTCOME_WORDS_BYTES + 300], words[OUTCOME_WORDS_BYTES];
+	struct outcome accepted;
 	struct span runs = o->runs, item;
 	struct record_run run;
 
@@ -92,7 +93,8 @@ static void on_accepted(struct recover *r, const struct mail *m, const struct re
 		}
 	if (!message_list_next(&runs, &item) || record_get_run(&run, item))
 		return;
-	snprintf(says, sizeof says, "accepted by %.*s: %.*s", SPAN_ARGS(o->host), SPAN_ARGS(run.text));
+	outcome_set(&accepted, FAULT_OK, (int)run.code, run.enhanced, run.text);
+	snprintf(says, sizeof says, "accepted by %.*s: %.*s", SPAN_ARGS(o->host), (int)outcome_words(&accepted, words).size, words);
 	resubmit_accepted(r->resubmit, m->id, span_of(says));
 }
 

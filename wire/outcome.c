@@ -71,3 +71,14 @@ enum outcome_next outcome_next(const struct outcome *o)
 
 	return follows[fault_row(o->fault)->class];
 }
+
+struct span outcome_words(const struct outcome *o, char words_out[OUTCOME_WORDS_BYTES])
+{
+	int size;
+
+	if (!o->code)
+		size = snprintf(words_out, OUTCOME_WORDS_BYTES, "%s", o->text);
+	else
+		size = snprintf(words_out, OUTCOME_WORDS_BYTES, "%d %s%s%s", o->code, o->enhanced, *o->enhanced ? " " : "", o->text);
+	return (struct span){ words_out, (size_t)size };
+}

@@ -40,5 +40,11 @@ void outcome_say(struct outcome *, enum fault, const char *format, ...) __attrib
 /* By the class of its fault: CLIENT, POLICY and REFUSE are final, RETRY and INTERNAL pass. */
 enum outcome_next outcome_next(const struct outcome *);
 
+/* Room for outcome_words(): code, enhanced code and text with a NUL. */
+enum { OUTCOME_WORDS_BYTES = OUTCOME_TEXT_BYTES + OUTCOME_ENHANCED_BYTES + 8 };
+
+/* The whole reply as people know it, "535 5.7.139 Authentication unsuccessful ...", in `words_out`; our own text where no remote spoke. Returns it. */
+struct span outcome_words(const struct outcome *, char words_out[OUTCOME_WORDS_BYTES]);
+
 /* Whether this is an enhanced status code: "5.7.139" (RFC 3463 2). */
 bool outcome_is_enhanced(struct span);

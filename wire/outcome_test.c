@@ -84,4 +84,17 @@ static void what_follows(void **state)
 	assert_int_equal(outcome_next(&o), OUTCOME_RETRY);
 }
 
-TESTS(keeps_the_words, makes_them_harmless, cuts_between_characters, own_rows, enhanced_codes, what_follows)
+static void whole_words(void **state)
+{
+	char words[OUTCOME_WORDS_BYTES];
+	struct outcome o;
+
+	outcome_set(&o, FAULT_UPSTREAM_AUTH, 535, SPAN("5.7.3"), SPAN("Authentication unsuccessful"));
+	assert_span(outcome_words(&o, words), "535 5.7.3 Authentication unsuccessful");
+	outcome_set(&o, FAULT_OK, 250, SPAN(""), SPAN("queued"));
+	assert_span(outcome_words(&o, words), "250 queued");
+	outcome_own(&o, FAULT_UNREACHABLE);
+	assert_span(outcome_words(&o, words), fault_row(FAULT_UNREACHABLE)->says[LANGUAGE_EN]);
+}
+
+TESTS(keeps_the_words, makes_them_harmless, cuts_between_characters, own_rows, enhanced_codes, what_follows, whole_words)
