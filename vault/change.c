@@ -50,6 +50,12 @@ static void ended(void *job)
 void change_run_take(struct change *c)
 {
 	c->vault->changes++;
+	/* Whoever frees the vault hears the last results; what follows from them finds no store any more. */
+	if (c->vault->is_closing) {
+		c->fault = FAULT_SHUTTING_DOWN;
+		ended(c);
+		return;
+	}
 	if (pool_run(c->vault->pool, run, ended, c))
 		return;
 	c->fault = FAULT_TOO_BUSY;

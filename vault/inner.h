@@ -54,7 +54,7 @@ struct vault {
 	struct sqlite *db;
 	struct pool *pool;
 	unsigned changes;   /* under way */
-	bool is_draining;
+	bool is_draining, is_closing;
 	struct timer soon;  /* says ready, and drained */
 	struct timer minute;
 

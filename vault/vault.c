@@ -317,6 +317,7 @@ static void vault_free(void **self)
 	if (v->refusals)
 		refusals_flush(v);
 	/* Its last results come in here, and may find everything still in place. */
+	v->is_closing = true;
 	if (v->pool)
 		pool_free(&v->pool);
 	timer_stop(&v->soon);
