@@ -73,7 +73,7 @@ static void on_timer(void *self)
 	struct connection *c = self;
 
 	if (!c->session.is_held) {
-		exchange_session_end(&c->session, TWIN_REPLY_TIMEOUT, clock_wall_ms());
+		exchange_session_end(&c->session, TWIN_REPLY_timeout, clock_wall_ms());
 		pump(c);
 		return;
 	}
@@ -180,7 +180,7 @@ void exchange_end_sessions(struct exchange *x, const struct twin_change *change)
 		next = c->next;
 		if (!concerns(change, &c->session))
 			continue;
-		exchange_session_end(&c->session, TWIN_REPLY_CLOSING, clock_wall_ms());
+		exchange_session_end(&c->session, TWIN_REPLY_closing, clock_wall_ms());
 		pump(c);
 	}
 }

@@ -25,7 +25,7 @@ static void succeed(struct exchange_session *s, struct twin_user *user, bool by_
 	s->user = user;
 	s->by_password = by_password;
 	s->reason[0] = 0;
-	exchange_say(s, TWIN_REPLY_AUTH_ACCEPTED);
+	exchange_say(s, TWIN_REPLY_auth_accepted);
 }
 
 static void judge_password(struct exchange_session *s, struct span password)
@@ -36,7 +36,7 @@ static void judge_password(struct exchange_session *s, struct span password)
 	if (exchange_stage(s, TWIN_STAGE_AUTH))
 		return;
 	reply = exchange_judge_password(s->world->tenant, span_of(s->login), password, &user);
-	if (reply == TWIN_REPLY_AUTH_ACCEPTED)
+	if (reply == TWIN_REPLY_auth_accepted)
 		succeed(s, user, true);
 	else
 		refuse(s, reply);
@@ -46,7 +46,7 @@ static void judge_token(struct exchange_session *s, struct span text)
 {
 	struct twin_user *user = NULL;
 	struct span name = { 0 }, token = { 0 };
-	enum twin_reply reply = TWIN_REPLY_AUTH_FAILED;
+	enum twin_reply reply = TWIN_REPLY_auth_failed;
 	bool whole = exchange_read_xoauth2(text, &name, &token);
 
 	if (name.size && name.size < sizeof s->login)
@@ -55,11 +55,11 @@ static void judge_token(struct exchange_session *s, struct span text)
 		return;
 	if (whole)
 		reply = exchange_judge_token(s->world->tenant, s->world->keys, name, token, s->wall_ms, &user);
-	if (reply == TWIN_REPLY_AUTH_ACCEPTED) {
+	if (reply == TWIN_REPLY_auth_accepted) {
 		succeed(s, user, false);
 	} else if (s->world->tenant->values[TWIN_SWITCH_personality] == TWIN_GOOGLE) {
 		s->mode = EXCHANGE_AUTH_END;
-		exchange_say(s, TWIN_REPLY_GOOGLE_CHALLENGE);
+		exchange_say(s, TWIN_REPLY_google_challenge);
 	} else {
 		refuse(s, reply);
 	}
@@ -71,7 +71,7 @@ static void take_response(struct exchange_session *s, struct span text)
 	case EXCHANGE_AUTH_USER:
 		snprintf(s->login, sizeof s->login, "%.*s", SPAN_ARGS(text));
 		s->mode = EXCHANGE_AUTH_PASSWORD;
-		exchange_say(s, TWIN_REPLY_AUTH_PASSWORD);
+		exchange_say(s, TWIN_REPLY_auth_password);
 		break;
 	case EXCHANGE_AUTH_PASSWORD:
 		s->mode = EXCHANGE_COMMANDS;
@@ -92,18 +92,18 @@ void exchange_auth_line(struct exchange_session *s, struct span line)
 	if (s->mode == EXCHANGE_AUTH_END) {
 		s->mode = EXCHANGE_COMMANDS;
 		if (line.size)
-			exchange_error(s, TWIN_REPLY_AUTH_MALFORMED);
+			exchange_error(s, TWIN_REPLY_auth_malformed);
 		else
-			refuse(s, TWIN_REPLY_GOOGLE_BAD_CREDENTIALS);
+			refuse(s, TWIN_REPLY_google_bad_credentials);
 		return;
 	}
 	buf_init(&text, EXCHANGE_LINE_BYTES);
 	if (span_equal(line, SPAN("*"))) {
 		s->mode = EXCHANGE_COMMANDS;
-		exchange_error(s, TWIN_REPLY_AUTH_CANCELLED);
+		exchange_error(s, TWIN_REPLY_auth_cancelled);
 	} else if (!text_from_base64(&text, line) || (s->mode == EXCHANGE_AUTH_USER && text.size >= sizeof s->login)) {
 		s->mode = EXCHANGE_COMMANDS;
-		exchange_error(s, TWIN_REPLY_AUTH_MALFORMED);
+		exchange_error(s, TWIN_REPLY_auth_malformed);
 	} else {
 		take_response(s, buf_span(&text));
 	}
@@ -119,16 +119,16 @@ void exchange_auth(struct exchange_session *s, struct span arguments)
 	span_cut(&arguments, ' ', &initial);
 	login = span_equal_fold(mechanism, SPAN("LOGIN"));
 	if (!s->hello) {
-		exchange_error(s, TWIN_REPLY_HELLO_FIRST);
+		exchange_error(s, TWIN_REPLY_hello_first);
 	} else if (s->user || s->has_sender) {
-		exchange_error(s, TWIN_REPLY_OUT_OF_ORDER);
+		exchange_error(s, TWIN_REPLY_out_of_order);
 	} else if (!s->tls || (!login && !span_equal_fold(mechanism, SPAN("XOAUTH2")))) {
-		exchange_error(s, TWIN_REPLY_AUTH_UNKNOWN);
+		exchange_error(s, TWIN_REPLY_auth_unknown);
 	} else {
 		s->mode = login ? EXCHANGE_AUTH_USER : EXCHANGE_AUTH_TOKEN;
 		if (initial.size)
 			exchange_auth_line(s, span_equal(initial, SPAN("=")) ? SPAN("") : initial);
 		else
-			exchange_say(s, login ? TWIN_REPLY_AUTH_USER : TWIN_REPLY_AUTH_TOKEN);
+			exchange_say(s, login ? TWIN_REPLY_auth_user : TWIN_REPLY_auth_token);
 	}
 }

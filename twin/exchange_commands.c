@@ -32,7 +32,7 @@ static void hello(struct exchange_session *s, struct span arguments, bool extend
 		return;
 	exchange_transaction_end(s);
 	s->hello = true;
-	exchange_say(s, !extended ? TWIN_REPLY_HELO : s->tls ? TWIN_REPLY_EHLO_TLS : TWIN_REPLY_EHLO);
+	exchange_say(s, !extended ? TWIN_REPLY_helo : s->tls ? TWIN_REPLY_ehlo_tls : TWIN_REPLY_ehlo);
 }
 
 static void command_ehlo(struct exchange_session *s, struct span arguments)
@@ -48,12 +48,12 @@ static void command_helo(struct exchange_session *s, struct span arguments)
 static void command_starttls(struct exchange_session *s, struct span arguments)
 {
 	if (s->tls || arguments.size) {
-		exchange_error(s, s->tls ? TWIN_REPLY_OUT_OF_ORDER : TWIN_REPLY_PARAMETER_UNKNOWN);
+		exchange_error(s, s->tls ? TWIN_REPLY_out_of_order : TWIN_REPLY_parameter_unknown);
 		return;
 	}
 	if (exchange_stage(s, TWIN_STAGE_STARTTLS))
 		return;
-	exchange_say(s, TWIN_REPLY_STARTTLS);
+	exchange_say(s, TWIN_REPLY_starttls);
 	exchange_next_is(s, EXCHANGE_START_TLS);
 }
 
@@ -66,7 +66,7 @@ static bool mail_parameter(struct exchange_session *s, struct span one, enum twi
 		if (!span_number(value, &size))
 			return false;
 		if (size > (uint64_t)s->world->tenant->values[TWIN_SWITCH_message_bytes])
-			*refusal = TWIN_REPLY_TOO_LARGE;
+			*refusal = TWIN_REPLY_too_large;
 		return true;
 	}
 	if (span_starts_fold(one, SPAN("BODY="))) {
@@ -84,14 +84,14 @@ static bool mail_is_due(struct exchange_session *s)
 	const struct twin_tenant *t = s->world->tenant;
 
 	if (!s->hello) {
-		exchange_error(s, TWIN_REPLY_HELLO_FIRST);
+		exchange_error(s, TWIN_REPLY_hello_first);
 	} else if (!s->user) {
-		exchange_say(s, s->reason[0] ? TWIN_REPLY_NOT_SIGNED_IN_AFTER : TWIN_REPLY_NOT_SIGNED_IN);
+		exchange_say(s, s->reason[0] ? TWIN_REPLY_not_signed_in_after : TWIN_REPLY_not_signed_in);
 	} else if (s->has_sender) {
-		exchange_error(s, TWIN_REPLY_SENDER_TWICE);
+		exchange_error(s, TWIN_REPLY_sender_twice);
 	} else if (t->values[TWIN_SWITCH_rate_excess] == TWIN_REFUSE &&
 		   exchange_rate_at(&s->world->counters[s->user - t->users], t->values[TWIN_SWITCH_messages_per_minute], s->now_ms) > s->now_ms) {
-		exchange_say(s, TWIN_REPLY_RATE_EXCEEDED);
+		exchange_say(s, TWIN_REPLY_rate_exceeded);
 	} else {
 		return !exchange_stage(s, TWIN_STAGE_MAIL);
 	}
@@ -101,28 +101,28 @@ static bool mail_is_due(struct exchange_session *s)
 static void command_mail(struct exchange_session *s, struct span arguments)
 {
 	struct span rest = arguments, address, one;
-	enum twin_reply refusal = TWIN_REPLY_SENDER_ACCEPTED;
+	enum twin_reply refusal = TWIN_REPLY_sender_accepted;
 
 	if (!mail_is_due(s))
 		return;
 	if (!span_starts_fold(rest, SPAN("FROM:"))) {
-		exchange_error(s, TWIN_REPLY_PARAMETER_UNKNOWN);
+		exchange_error(s, TWIN_REPLY_parameter_unknown);
 		return;
 	}
 	rest = span_slice(rest, 5, rest.size);
 	if (!read_path(&rest, &address)) {
-		exchange_error(s, TWIN_REPLY_ADDRESS_INVALID);
+		exchange_error(s, TWIN_REPLY_address_invalid);
 		return;
 	}
 	/* Client submission has no null sender. */
 	if (!address.size)
-		refusal = TWIN_REPLY_SEND_AS_REFUSED;
+		refusal = TWIN_REPLY_send_as_refused;
 	else if (span_find_byte(address, '@') == address.size)
-		refusal = TWIN_REPLY_ADDRESS_INVALID;
-	while (refusal == TWIN_REPLY_SENDER_ACCEPTED && span_cut(&rest, ' ', &one))
+		refusal = TWIN_REPLY_address_invalid;
+	while (refusal == TWIN_REPLY_sender_accepted && span_cut(&rest, ' ', &one))
 		if (one.size && !mail_parameter(s, one, &refusal))
-			refusal = TWIN_REPLY_PARAMETER_UNKNOWN;
-	if (refusal == TWIN_REPLY_SENDER_ACCEPTED) {
+			refusal = TWIN_REPLY_parameter_unknown;
+	if (refusal == TWIN_REPLY_sender_accepted) {
 		s->has_sender = true;
 		buf_put(&s->sender, address);
 		exchange_say(s, refusal);
@@ -146,67 +146,67 @@ static void command_rcpt(struct exchange_session *s, struct span arguments)
 	struct span rest = arguments, address;
 
 	if (!s->has_sender) {
-		exchange_error(s, TWIN_REPLY_MAIL_FIRST);
+		exchange_error(s, TWIN_REPLY_mail_first);
 		return;
 	}
 	if (exchange_stage(s, TWIN_STAGE_RCPT))
 		return;
 	if (!span_starts_fold(rest, SPAN("TO:"))) {
-		exchange_error(s, TWIN_REPLY_PARAMETER_UNKNOWN);
+		exchange_error(s, TWIN_REPLY_parameter_unknown);
 		return;
 	}
 	rest = span_slice(rest, 3, rest.size);
 	if (!read_path(&rest, &address) || span_find_byte(address, '@') == address.size) {
-		exchange_error(s, TWIN_REPLY_RECIPIENT_INVALID);
+		exchange_error(s, TWIN_REPLY_recipient_invalid);
 	} else if (!rcpt_parameters_hold(rest)) {
-		exchange_error(s, TWIN_REPLY_PARAMETER_UNKNOWN);
+		exchange_error(s, TWIN_REPLY_parameter_unknown);
 	} else if (s->recipient_count >= (size_t)s->world->tenant->values[TWIN_SWITCH_recipients_per_message]) {
-		exchange_say(s, TWIN_REPLY_TOO_MANY_RECIPIENTS);
+		exchange_say(s, TWIN_REPLY_too_many_recipients);
 	} else {
 		if (s->recipient_count++)
 			buf_put_byte(&s->recipients, ' ');
 		buf_put(&s->recipients, address);
-		exchange_say(s, TWIN_REPLY_RECIPIENT_ACCEPTED);
+		exchange_say(s, TWIN_REPLY_recipient_accepted);
 	}
 }
 
 static void command_data(struct exchange_session *s, struct span arguments)
 {
 	if (!s->recipient_count) {
-		exchange_error(s, s->has_sender ? TWIN_REPLY_RCPT_FIRST : TWIN_REPLY_MAIL_FIRST);
+		exchange_error(s, s->has_sender ? TWIN_REPLY_rcpt_first : TWIN_REPLY_mail_first);
 	} else if (s->binary || s->chunking) {
-		exchange_error(s, TWIN_REPLY_DATA_BINARY);
+		exchange_error(s, TWIN_REPLY_data_binary);
 	} else if (!exchange_stage(s, TWIN_STAGE_DATA)) {
 		s->mode = EXCHANGE_BODY;
 		s->body = BODY_LINE_START;
-		exchange_say(s, TWIN_REPLY_DATA_GO);
+		exchange_say(s, TWIN_REPLY_data_go);
 	}
 }
 
 static void command_rset(struct exchange_session *s, struct span arguments)
 {
 	exchange_transaction_end(s);
-	exchange_say(s, TWIN_REPLY_RESET);
+	exchange_say(s, TWIN_REPLY_reset);
 }
 
 static void command_noop(struct exchange_session *s, struct span arguments)
 {
-	exchange_say(s, TWIN_REPLY_NOOP);
+	exchange_say(s, TWIN_REPLY_noop);
 }
 
 static void command_vrfy(struct exchange_session *s, struct span arguments)
 {
-	exchange_say(s, TWIN_REPLY_VERIFY);
+	exchange_say(s, TWIN_REPLY_verify);
 }
 
 static void command_help(struct exchange_session *s, struct span arguments)
 {
-	exchange_say(s, TWIN_REPLY_HELP);
+	exchange_say(s, TWIN_REPLY_help);
 }
 
 static void command_quit(struct exchange_session *s, struct span arguments)
 {
-	exchange_say(s, TWIN_REPLY_QUIT);
+	exchange_say(s, TWIN_REPLY_quit);
 	exchange_next_is(s, EXCHANGE_CLOSE);
 }
 
@@ -231,5 +231,5 @@ void exchange_command(struct exchange_session *s, struct span line)
 		commands[i].run(s, arguments);
 		return;
 	}
-	exchange_error(s, TWIN_REPLY_COMMAND_UNKNOWN);
+	exchange_error(s, TWIN_REPLY_command_unknown);
 }

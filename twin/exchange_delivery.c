@@ -24,7 +24,7 @@ static bool has_slot(const struct exchange_session *s)
 	return !limit || older < limit;
 }
 
-/* TWIN_REPLY_MESSAGE_ACCEPTED, or what refuses the message. */
+/* TWIN_REPLY_message_accepted, or what refuses the message. */
 static enum twin_reply judge_message(struct exchange_session *s)
 {
 	const struct twin_tenant *t = s->world->tenant;
@@ -33,11 +33,11 @@ static enum twin_reply judge_message(struct exchange_session *s)
 	bool may = true;
 
 	if (s->too_large || s->message.overfull)
-		return TWIN_REPLY_TOO_LARGE;
+		return TWIN_REPLY_too_large;
 	if (!has_slot(s))
-		return TWIN_REPLY_CONCURRENT;
+		return TWIN_REPLY_concurrent;
 	if (day && exchange_recipients_of_day(counter(s), s->now_ms) + s->recipient_count > (uint64_t)day)
-		return TWIN_REPLY_QUOTA_EXCEEDED;
+		return TWIN_REPLY_quota_exceeded;
 	buf_init(&foreign, EXCHANGE_LINE_BYTES);
 	if (!twin_user_may_send_as(s->user, buf_span(&s->sender)))
 		may = false;
@@ -47,7 +47,7 @@ static enum twin_reply judge_message(struct exchange_session *s)
 		buf_put(&s->sender, buf_span(&foreign)); /* the address that the reply names */
 	}
 	buf_free(&foreign);
-	return may ? TWIN_REPLY_MESSAGE_ACCEPTED : TWIN_REPLY_SEND_AS_DENIED;
+	return may ? TWIN_REPLY_message_accepted : TWIN_REPLY_send_as_denied;
 }
 
 /* Counts the message against the rate; when it arrives, in wall time. */
@@ -74,7 +74,7 @@ static void put_accepted(struct exchange_session *s, struct buf *reply)
 			  (long long)s->wall_ms);
 	}
 	v.message_id = buf_span(&id);
-	exchange_reply_put(reply, span_of(twin_reply_text(TWIN_REPLY_MESSAGE_ACCEPTED)), &v);
+	exchange_reply_put(reply, span_of(twin_reply_text(TWIN_REPLY_message_accepted)), &v);
 	buf_free(&id);
 }
 
@@ -110,7 +110,7 @@ static void finish_message(struct exchange_session *s)
 	if (!exchange_scripted(s, TWIN_STAGE_DOT, &cut_after)) {
 		enum twin_reply reply = judge_message(s);
 
-		if (reply == TWIN_REPLY_MESSAGE_ACCEPTED)
+		if (reply == TWIN_REPLY_message_accepted)
 			accept_message(s, cut_after);
 		else
 			exchange_say(s, reply);
@@ -203,7 +203,7 @@ size_t exchange_chunk_feed(struct exchange_session *s, struct span bytes)
 	if (s->chunk_last)
 		finish_message(s);
 	else
-		exchange_say(s, TWIN_REPLY_CHUNK_ACCEPTED);
+		exchange_say(s, TWIN_REPLY_chunk_accepted);
 	return size;
 }
 
@@ -214,11 +214,11 @@ void exchange_bdat(struct exchange_session *s, struct span arguments)
 	span_cut(&arguments, ' ', &size);
 	span_cut(&arguments, ' ', &last);
 	if (!span_number(size, &s->chunk_left) || (last.size && !span_equal_fold(last, SPAN("LAST")))) {
-		exchange_error(s, TWIN_REPLY_PARAMETER_UNKNOWN);
+		exchange_error(s, TWIN_REPLY_parameter_unknown);
 		return;
 	}
 	if (!s->recipient_count) {
-		exchange_error(s, s->has_sender ? TWIN_REPLY_RCPT_FIRST : TWIN_REPLY_MAIL_FIRST);
+		exchange_error(s, s->has_sender ? TWIN_REPLY_rcpt_first : TWIN_REPLY_mail_first);
 		exchange_next_is(s, EXCHANGE_CLOSE); /* the chunk that follows cannot be told from commands */
 		return;
 	}

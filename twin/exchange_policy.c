@@ -10,32 +10,32 @@ enum { MINUTE_MS = 60000, HEADER_BYTES = 65536 };
 static enum twin_reply judge_smtp_auth(const struct twin_tenant *t, const struct twin_user *u)
 {
 	if (u->values[TWIN_MAILBOX_smtp_auth] == TWIN_MAILBOX_OFF)
-		return TWIN_REPLY_SMTP_AUTH_OFF_MAILBOX;
+		return TWIN_REPLY_smtp_auth_off_mailbox;
 	if (u->values[TWIN_MAILBOX_smtp_auth] == TWIN_FOLLOW && t->values[TWIN_SWITCH_smtp_auth] == TWIN_OFF)
-		return TWIN_REPLY_SMTP_AUTH_OFF_TENANT;
-	return TWIN_REPLY_AUTH_ACCEPTED;
+		return TWIN_REPLY_smtp_auth_off_tenant;
+	return TWIN_REPLY_auth_accepted;
 }
 
 static enum twin_reply judge_account(const struct twin_user *u)
 {
 	switch (u->values[TWIN_MAILBOX_account]) {
-	case TWIN_ACCOUNT_LOCKED: return TWIN_REPLY_ACCOUNT_LOCKED;
-	case TWIN_ACCOUNT_PASSWORD_EXPIRED: return TWIN_REPLY_PASSWORD_EXPIRED;
-	case TWIN_ACCOUNT_DISABLED: return TWIN_REPLY_BAD_PASSWORD;
-	default: return TWIN_REPLY_AUTH_ACCEPTED;
+	case TWIN_ACCOUNT_LOCKED: return TWIN_REPLY_account_locked;
+	case TWIN_ACCOUNT_PASSWORD_EXPIRED: return TWIN_REPLY_password_expired;
+	case TWIN_ACCOUNT_DISABLED: return TWIN_REPLY_bad_password;
+	default: return TWIN_REPLY_auth_accepted;
 	}
 }
 
 static enum twin_reply judge_basic(const struct twin_tenant *t, const struct twin_user *u)
 {
 	if (t->values[TWIN_SWITCH_basic_auth] == TWIN_RETIRED)
-		return TWIN_REPLY_BASIC_AUTH_ENDED;
+		return TWIN_REPLY_basic_auth_ended;
 	if (t->values[TWIN_SWITCH_basic_auth] == TWIN_OFF)
-		return TWIN_REPLY_BASIC_AUTH_OFF;
+		return TWIN_REPLY_basic_auth_off;
 	if (t->values[TWIN_SWITCH_security_defaults] == TWIN_ON)
-		return TWIN_REPLY_SECURITY_DEFAULTS;
+		return TWIN_REPLY_security_defaults;
 	if (t->values[TWIN_SWITCH_conditional_access] != TWIN_ACCESS_OFF || u->values[TWIN_MAILBOX_conditional_access])
-		return TWIN_REPLY_CRITERIA;
+		return TWIN_REPLY_criteria;
 	return judge_account(u);
 }
 
@@ -47,17 +47,17 @@ enum twin_reply exchange_judge_password(struct twin_tenant *t, struct span user,
 
 	*user_out = u;
 	if (!u)
-		return TWIN_REPLY_BAD_PASSWORD;
+		return TWIN_REPLY_bad_password;
 	reply = judge_smtp_auth(t, u);
-	if (reply == TWIN_REPLY_AUTH_ACCEPTED)
+	if (reply == TWIN_REPLY_auth_accepted)
 		reply = judge_basic(t, u);
-	if (reply != TWIN_REPLY_AUTH_ACCEPTED)
+	if (reply != TWIN_REPLY_auth_accepted)
 		return reply;
 	right = u->app_password[0] && u->values[TWIN_MAILBOX_mfa] != TWIN_MFA_DISABLED && secret_equal(span_of(u->app_password), password);
 	/* With the state "enabled" the password goes on working until a second factor is registered. */
 	if (!right && u->values[TWIN_MAILBOX_mfa] != TWIN_MFA_ENFORCED)
 		right = secret_equal(span_of(u->password), password);
-	return right ? TWIN_REPLY_AUTH_ACCEPTED : TWIN_REPLY_BAD_PASSWORD;
+	return right ? TWIN_REPLY_auth_accepted : TWIN_REPLY_bad_password;
 }
 
 bool exchange_read_xoauth2(struct span text, struct span *user_out, struct span *token_out)
@@ -84,16 +84,16 @@ enum twin_reply exchange_judge_token(struct twin_tenant *t, const struct twin_ke
 
 	*user_out = u;
 	if (!u)
-		return TWIN_REPLY_AUTH_FAILED;
+		return TWIN_REPLY_auth_failed;
 	reply = judge_smtp_auth(t, u);
-	if (reply != TWIN_REPLY_AUTH_ACCEPTED)
+	if (reply != TWIN_REPLY_auth_accepted)
 		return reply;
 	if (twin_access_read(&access, keys, token, wall_ms) != FAULT_OK || !span_equal(span_of(access.oid), span_of(u->oid)) ||
 	    !(span_equal(span_of(access.audience), SPAN("https://outlook.office.com")) ||
 	      span_equal(span_of(access.audience), SPAN("https://outlook.office365.com"))) ||
 	    !twin_scope_has(span_of(access.scope), SPAN("SMTP.Send")) || u->values[TWIN_MAILBOX_account] == TWIN_ACCOUNT_DISABLED)
-		return TWIN_REPLY_AUTH_FAILED;
-	return TWIN_REPLY_AUTH_ACCEPTED;
+		return TWIN_REPLY_auth_failed;
+	return TWIN_REPLY_auth_accepted;
 }
 
 int64_t exchange_rate_at(const struct exchange_counter *c, int64_t limit, int64_t now_ms)

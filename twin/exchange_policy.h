@@ -21,7 +21,7 @@ struct exchange_counter {
 	} minutes[EXCHANGE_DAY_MINUTES + 1];
 };
 
-/* AUTH LOGIN: TWIN_REPLY_AUTH_ACCEPTED and the user, or the reply that refuses. */
+/* AUTH LOGIN: TWIN_REPLY_auth_accepted and the user, or the reply that refuses. */
 enum twin_reply exchange_judge_password(struct twin_tenant *, struct span user, struct span password, struct twin_user **user_out);
 
 /* XOAUTH2: the same. */

@@ -45,7 +45,7 @@ void exchange_hold(struct exchange_session *s, int64_t ms)
 
 void exchange_error(struct exchange_session *s, enum twin_reply reply)
 {
-	exchange_say(s, ++s->errors > ERRORS_MAX ? TWIN_REPLY_TOO_MANY_ERRORS : reply);
+	exchange_say(s, ++s->errors > ERRORS_MAX ? TWIN_REPLY_too_many_errors : reply);
 }
 
 bool exchange_scripted(struct exchange_session *s, enum twin_stage stage, bool *cut_after_out)
@@ -104,7 +104,7 @@ void exchange_session_init(struct exchange_session *s, struct exchange_world *w,
 		place = &(*place)->next_open;
 	*place = s;
 	if (!exchange_stage(s, TWIN_STAGE_GREETING))
-		exchange_say(s, TWIN_REPLY_GREETING);
+		exchange_say(s, TWIN_REPLY_greeting);
 }
 
 void exchange_session_fini(struct exchange_session *s)
@@ -178,7 +178,7 @@ static size_t feed_line(struct exchange_session *s, struct span bytes)
 	if (end == bytes.size) {
 		if (bytes.size <= EXCHANGE_LINE_BYTES)
 			return 0;
-		exchange_error(s, TWIN_REPLY_COMMAND_UNKNOWN);
+		exchange_error(s, TWIN_REPLY_command_unknown);
 		exchange_next_is(s, EXCHANGE_CLOSE);
 		return bytes.size;
 	}
