@@ -18,10 +18,18 @@ static const char keys_name[] = "twin-keys.pem", ca_name[] = "twin-ca.pem";
 static const char usage[] =
 	"usage: postern twin [--config FILE] [--data DIR] [--mail DIR] [--port-base N]\n"
 	"                    [--smtp-port N] [--http-port N] [--print-config]\n"
-	"       postern twin mail [N] | switch NAME VALUE [MAILBOX] | code ADDRESS\n"
-	"       postern twin fault NAME [STAGE] [times=N|always] [ms=N] [mailbox=ADDRESS] [text=REPLY]\n"
-	"       postern twin faults | user ADDRESS [password=...] [authenticator=...] | state | reset [WHAT]\n"
-	"                    [--url URL] [--json]\n";
+	"       postern twin mail [N]\n"
+	"       postern twin switch NAME VALUE [MAILBOX]\n"
+	"       postern twin fault NAME [STAGE] [times=N|always] [ms=N]\n"
+	"                    [mailbox=ADDRESS] [text=REPLY]\n"
+	"       postern twin faults\n"
+	"       postern twin code ADDRESS\n"
+	"       postern twin user ADDRESS [password=...] [authenticator=...] [name=...]\n"
+	"                    [app_password=...] [send_as=...]\n"
+	"       postern twin state\n"
+	"       postern twin reset [mail|faults|switches|all]\n"
+	"The commands take --json, and --url URL (else POSTERN_TWIN, else\n"
+	"http://localhost:3443).\n";
 
 struct options {
 	const char *config_path, *mail_path;
