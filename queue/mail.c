@@ -82,6 +82,17 @@ void mails_remove(struct mails *m, struct mail **out)
 
 /* --- one message */
 
+struct mail *mail_empty(uint64_t id, uint32_t recipient_count)
+{
+	struct mail *m = take(sizeof *m);
+
+	m->id = id;
+	m->recipient_count = m->open_count = recipient_count;
+	m->statuses = recipient_count > MAIL_STATUSES_INLINE ? take(recipient_count) : m->few;
+	buf_init(&m->payload, RECORD_BYTES_MAX);
+	return m;
+}
+
 struct mail *mail_new(const struct record_envelope *e, const struct record_closing *c)
 {
 	size_t count = record_recipient_count(e->recipients);
@@ -89,8 +100,7 @@ struct mail *mail_new(const struct record_envelope *e, const struct record_closi
 
 	if (!count || !e->id || (c->key.size && c->key.size != MAIL_KEY_BYTES))
 		return NULL;
-	m = take(sizeof *m);
-	m->id = e->id;
+	m = mail_empty(e->id, (uint32_t)count);
 	m->mailbox = e->mailbox;
 	m->client = e->client;
 	m->notice_mailbox = e->notice_mailbox;
@@ -102,9 +112,6 @@ struct mail *mail_new(const struct record_envelope *e, const struct record_closi
 	if (c->key.size)
 		memcpy(m->key, c->key.at, c->key.size);
 	m->key_until_ms = c->key.size ? c->key_until : 0;
-	m->recipient_count = m->open_count = (uint32_t)count;
-	m->statuses = count > MAIL_STATUSES_INLINE ? take(count) : m->few;
-	buf_init(&m->payload, RECORD_BYTES_MAX);
 	if (c->progress.size && mail_apply_progress(m, c->progress))
 		mail_free(&m);
 	return m;

@@ -57,6 +57,8 @@ uint64_t mails_new_id(struct mails *, int64_t wall_ms);
 
 /* Makes one from what its record says; it is not in the table yet. NULL when the record makes no sense. */
 struct mail *mail_new(const struct record_envelope *, const struct record_closing *);
+/* One of which only this is known. */
+struct mail *mail_empty(uint64_t id, uint32_t recipient_count);
 void mails_add(struct mails *, struct mail *);
 
 /* Takes it out and frees it. Its place, lane and records are its holders' to give up first. */

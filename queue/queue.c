@@ -48,8 +48,6 @@ struct load {
 	void *self;
 };
 
-static void end_if_over(struct queue *, struct mail *);
-
 static void loaded(void *self, struct spool_reading *r)
 {
 	struct load *l = self;
@@ -66,8 +64,7 @@ static void loaded(void *self, struct spool_reading *r)
 	}
 	if (!q->closing) {
 		l->done(l->self, m, r->fault, buf_span(l->keep ? &m->payload : &r->payload));
-		m->pending--;
-		end_if_over(q, m);
+		queue_pending_over(q, m);
 	}
 	buf_free(&r->payload);
 	free(l);
@@ -112,14 +109,24 @@ void queue_tried(struct queue *q, struct mail *m)
 	end_if_over(q, m);
 }
 
+void queue_pending_over(struct queue *q, struct mail *m)
+{
+	m->pending--;
+	end_if_over(q, m);
+}
+
 /* --- records on their way */
 
-static void check_flushed(struct queue *q)
+void queue_check_flushed(struct queue *q)
 {
 	queue_done *done = q->flushed;
 
 	if (!done || q->notes || q->heard.size || q->closing)
 		return;
+	if (indexing_is_behind(q->indexing)) {
+		indexing_hurry(q->indexing);
+		return;
+	}
 	q->flushed = NULL;
 	done(q->flushed_self);
 }
@@ -143,7 +150,7 @@ static void note_over(struct note *n)
 	q->notes--;
 	buf_free(&n->payload);
 	free(n);
-	check_flushed(q);
+	queue_check_flushed(q);
 }
 
 static bool is_closing(const struct queue *q)
@@ -164,10 +171,8 @@ static void written(void *self, enum fault fault)
 		queue_mark(n->queue, n->mail);
 	if (n->done)
 		n->done(n->self);
-	if (n->mail) {
-		n->mail->pending--; /* only now: `done` may have been the last to need it */
-		end_if_over(n->queue, n->mail);
-	}
+	if (n->mail)
+		queue_pending_over(n->queue, n->mail); /* only now: `done` may have been the last to need it */
 	note_over(n);
 }
 
@@ -328,7 +333,7 @@ void queue_flush(struct queue *q, queue_done *done, void *self)
 	q->flushed = done;
 	q->flushed_self = self;
 	queue_write_heard(q);
-	check_flushed(q);
+	queue_check_flushed(q);
 }
 
 /* --- the parts */

@@ -7,6 +7,7 @@
 #pragma once
 #include "base/trail.h"
 #include "loop/pool.h"
+#include "queue/indexing.h"
 #include "queue/queue.h"
 
 enum { QUEUE_HEARD_MS = 200, QUEUE_HEARD_MOST = 8192 };
@@ -21,7 +22,9 @@ struct queue {
 	struct mails mails;
 	struct schedule *schedule;
 	struct resubmit resubmit;
+	struct indexing *indexing;
 	struct pool *recovery;
+	size_t missing; /* messages that the index knew and the segments did not */
 	struct recover recover;
 	bool opening, is_open, closing;
 	size_t payload_bytes;
@@ -31,6 +34,7 @@ struct queue {
 	unsigned notes; /* records on their way */
 	queue_done *flushed;
 	void *flushed_self;
+	struct queue_copy *copying;
 	/* a new key-encryption key */
 	unsigned rotating;
 	enum fault rotate_fault;
@@ -41,6 +45,13 @@ struct queue {
 /* queue.c */
 void queue_write_heard(void *queue);
 void queue_nothing(struct queue *, uint64_t from, uint64_t to);
+
+void queue_check_flushed(struct queue *);
+void queue_pending_over(struct queue *, struct mail *); /* one record less of it is on its way */
+
+/* queue_copy.c: what is still open in an almost empty segment is written again, so that the segment can be used again. */
+void queue_copy_forward(struct queue *);
+void queue_copy_end(struct queue *);
 
 /* queue_open.c: a message changed, or went, and the index must hear of it. */
 void queue_mark(struct queue *, struct mail *);

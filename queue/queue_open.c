@@ -53,6 +53,8 @@ enum fault queue_open(struct queue **out, struct loop *loop, const char *path, c
 	q->schedule = schedule_new(loop, &settings->schedule, on_turn, q);
 	q->recovery = pool_new(loop, &(struct pool_settings){ .name = "recovery", .threads = 1, .waiting_max = 1 });
 	fault = spool_open(&q->spool, loop, path, &settings->spool, &spool_events, q);
+	if (!fault)
+		fault = indexing_open(&q->indexing, loop, q->spool, &q->mails, &q->resubmit);
 	q->opening = !fault;
 	*out = q;
 	if (fault)
@@ -69,7 +71,9 @@ void queue_close(struct queue **out)
 	q->closing = true;
 	timer_stop(&q->heard_timer);
 	pool_free(&q->recovery);
+	indexing_close(&q->indexing);
 	spool_close(&q->spool);
+	queue_copy_end(q);
 	timer_stop(&q->heard_timer);
 	schedule_free(&q->schedule);
 	resubmit_free(&q->resubmit);
@@ -87,14 +91,21 @@ void queue_set(struct queue *q, const struct queue_settings *settings)
 
 void queue_mark(struct queue *q, struct mail *m)
 {
-	(void)q;
-	(void)m;
+	indexing_changed(q->indexing, m);
 }
 
 void queue_index_gone(struct queue *q, const struct mail *m)
 {
-	(void)q;
-	(void)m;
+	indexing_gone(q->indexing, m);
+}
+
+static void on_passed(void *self, uint64_t sequence)
+{
+	struct queue *q = self;
+
+	spool_passed(q->spool, sequence);
+	queue_copy_forward(q);
+	queue_check_flushed(q);
 }
 
 /* --- recovery */
@@ -103,6 +114,7 @@ static void recovery_work(void *job)
 {
 	struct queue *q = job;
 
+	q->recover.passed = indexing_read(q->indexing, q->recover.segments, &q->missing);
 	recover_run(&q->recover);
 }
 
@@ -135,8 +147,16 @@ static void recovery_done(void *job)
 	}
 	TRAIL(&q->trail, EVENT_QUEUE_RECOVERED, TRAIL_NUMBER("records", r->records), TRAIL_NUMBER("messages", mails_count(&q->mails)),
 	      TRAIL_NUMBER("damaged", r->damaged), TRAIL_NUMBER("unconfirmed", r->unconfirmed));
-	for (struct mail *m = q->mails.oldest; m; m = m->behind) {
+	if (q->missing)
+		TRAIL(&q->trail, EVENT_INDEX_MISSES, TRAIL_NUMBER("messages", q->missing));
+	for (struct mail *m = q->mails.oldest, *behind; m; m = behind) {
+		behind = m->behind;
 		m->accepted = true;
+		if (!m->open_count) { /* the index still has it */
+			queue_index_gone(q, m);
+			mails_remove(&q->mails, &m);
+			continue;
+		}
 		spool_hold(&m->place);
 		queue_mark(q, m);
 		if (!mail_is_kept(m))
@@ -145,6 +165,7 @@ static void recovery_done(void *job)
 	q->events->recovered(q->self);
 	spool_start(q->spool, r->last_sequence);
 	void_torn(q);
+	indexing_start(q->indexing, on_passed, q);
 }
 
 static bool ask_for_keys(struct queue *q)
