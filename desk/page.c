@@ -14,9 +14,9 @@ static const char *const words[WORD_COUNT][LANGUAGE_COUNT] = {
 #undef WORD
 };
 
-/* Browsers follow form-action through redirects, and a sign-in may pass through hosts that nobody can list beforehand. */
-static const char policy[] = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https: http://localhost:*; "
-			     "base-uri 'none'; frame-ancestors 'none'";
+/* Chromium holds form-action against every redirect that follows the button, and a sign-in may pass through hosts that nobody can list beforehand. */
+static const char policy[] = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https: "
+			     "http://localhost:* http://127.0.0.1:*; base-uri 'none'; frame-ancestors 'none'";
 
 static const char *const mood_names[] = { "plain", "asks", "green", "red" };
 
@@ -77,6 +77,37 @@ struct span page_fill(struct page *p, enum word w, struct span first)
 	return arena_print(p->arena, "%.*s%.*s%.*s", (int)hole, text.at, SPAN_ARGS(first), SPAN_ARGS(behind));
 }
 
+/* French sets a blank before these, which must not begin a line. */
+static struct span french(struct page *p, struct span text)
+{
+	static const char marks[] = ":;!?";
+	char *out = arena_take(p->arena, text.size * 2 + 1);
+	size_t size = 0;
+
+	for (size_t i = 0; i < text.size; i++) {
+		bool is_before_mark = text.at[i] == ' ' && i + 1 < text.size && text.at[i + 1] && strchr(marks, text.at[i + 1]);
+
+		if (is_before_mark)
+			out[size++] = '\xc2';
+		out[size++] = is_before_mark ? '\xa0' : text.at[i];
+	}
+	return (struct span){ out, size };
+}
+
+struct span page_sentence(struct page *p, const char *text)
+{
+	struct span whole = span_of(text);
+	unsigned char *first = (unsigned char *)arena_text(p->arena, whole);
+	bool is_closed = !whole.size || strchr(".!?", whole.at[whole.size - 1]);
+
+	if (first[0] >= 'a' && first[0] <= 'z')
+		first[0] = (unsigned char)(first[0] - 0x20);
+	else if (first[0] == 0xc3 && first[1] >= 0xa0 && first[1] != 0xb7) /* U+00E0 to U+00FE, but the division sign */
+		first[1] = (unsigned char)(first[1] - 0x20);
+	whole = arena_print(p->arena, "%s%s", (char *)first, is_closed ? "" : ".");
+	return p->language == LANGUAGE_FR ? french(p, whole) : whole;
+}
+
 static void put_sign(struct page *p)
 {
 	if (!signs[p->mood][0])
@@ -119,8 +150,14 @@ void page_prose(struct page *p, struct span text)
 
 void page_pair(struct page *p, enum word label, struct span value)
 {
-	if (value.size)
-		PAGE(p, "<div><dt>{}</dt><dd><bdi>{}</bdi></dd></div>\n", page_word(p, label), value);
+	size_t at = span_find_byte(value, '@');
+
+	if (!value.size)
+		return;
+	PAGE(p, "<div><dt>{}</dt><dd><bdi>{}", page_word(p, label), span_slice(value, 0, at));
+	if (at < value.size) /* where a narrow page may break an address */
+		PAGE(p, "<wbr>{}", span_slice(value, at, value.size));
+	PAGE(p, "</bdi></dd></div>\n");
 }
 
 void page_answer(struct page *p, struct http_exchange *x, int status, const struct span (*headers)[2], size_t header_count)

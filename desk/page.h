@@ -43,6 +43,9 @@ void page_put(struct page *, const char *markup, const struct span *arguments, s
 struct span page_word(const struct page *, enum word);
 struct span page_fill(struct page *, enum word, struct span first);
 
+/* A fault's sentence as one of a page: it begins with a capital and ends with a stop. */
+struct span page_sentence(struct page *, const char *text);
+
 /* Escaped text in which what stands between backticks is set as code. */
 void page_prose(struct page *, struct span);
 

@@ -31,7 +31,7 @@ static void page_escapes_every_argument(void **state)
 		/* What is left of tags is ours alone. */
 		for (const char *tag = at; (tag = strchr(tag, '<')); tag++)
 			if (strncmp(tag, "<div>", 5) && strncmp(tag, "<dt>", 4) && strncmp(tag, "</dt>", 5) && strncmp(tag, "<dd>", 4) &&
-			    strncmp(tag, "<bdi>", 5) && strncmp(tag, "</bdi>", 6) && strncmp(tag, "</dd>", 5) && strncmp(tag, "</div>", 6) &&
+			    strncmp(tag, "<bdi>", 5) && strncmp(tag, "<wbr>", 5) && strncmp(tag, "</bdi>", 6) && strncmp(tag, "</dd>", 5) && strncmp(tag, "</div>", 6) &&
 			    strncmp(tag, "<i class=\"", 10) && strncmp(tag, "</i>", 4))
 				fail_msg("%s became %s", hostile[i], at);
 		page_free(&p);
@@ -73,6 +73,27 @@ static void page_fills_words(void **state)
 	page_free(&p);
 }
 
+static void page_makes_sentences(void **state)
+{
+	static const struct { enum language language; const char *text, *wanted; } cases[] = {
+		{ LANGUAGE_EN, "", "" },
+		{ LANGUAGE_EN, "not allowed", "Not allowed." },
+		{ LANGUAGE_EN, "Do this now.", "Do this now." },
+		{ LANGUAGE_EN, "a: b", "A: b." },
+		{ LANGUAGE_FR, "échec du \xc3\xa0", "Échec du \xc3\xa0." },
+		{ LANGUAGE_FR, "réessayez ; voyez : là !", "Réessayez\xc2\xa0; voyez\xc2\xa0: là\xc2\xa0!" },
+		{ LANGUAGE_FR, "fin ", "Fin ." },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct page p;
+
+		page_begin(&p, cases[i].language, PAGE_PLAIN, WORD_FRONT_TITLE);
+		assert_span(page_sentence(&p, cases[i].text), cases[i].wanted);
+		page_free(&p);
+	}
+}
+
 static void page_language_follows_the_browser(void **state)
 {
 	static const struct {
@@ -99,5 +120,5 @@ static void page_language_follows_the_browser(void **state)
 			fail_msg("%s", cases[i].accept);
 }
 
-TESTS(page_escapes_every_argument, page_sets_code_between_backticks, page_knows_language_title_and_mood, page_fills_words,
+TESTS(page_escapes_every_argument, page_sets_code_between_backticks, page_knows_language_title_and_mood, page_fills_words, page_makes_sentences,
       page_language_follows_the_browser)

@@ -63,28 +63,36 @@ static enum word title_of(enum fault f)
 	return is_of_link(f) ? WORD_LINK_DEAD_TITLE : WORD_RED_TITLE;
 }
 
-/* Remedies name the mailbox by a word; here it is known. */
-static struct span remedy_for(struct page *p, const char *remedy, struct span address)
+static struct span replaced(struct page *p, struct span text, struct span what, struct span by)
 {
-	static const char *const words[LANGUAGE_COUNT] = { "ADDRESS", "ADRESSE" };
-	struct span text = span_of(remedy), word = span_of(words[p->language]);
-	size_t at = span_find(text, word);
-	struct span behind = span_slice(text, at + word.size, text.size);
+	size_t at = span_find(text, what);
+	struct span behind = span_slice(text, at + what.size, text.size);
 
-	/* A backtick would end the code it stands in. */
-	if (!address.size || address.size > 320 || at == text.size || span_find_byte(address, '`') < address.size)
-		return text;
-	return arena_print(p->arena, "%.*s%.*s%.*s", (int)at, text.at, SPAN_ARGS(address), SPAN_ARGS(behind));
+	return at == text.size ? text : arena_print(p->arena, "%.*s%.*s%.*s", (int)at, text.at, SPAN_ARGS(by), SPAN_ARGS(behind));
 }
 
-static void put_remedy(struct page *p, enum fault f, struct span address)
+/* Remedies are written for whoever has the command line; where the page itself has a button for it, they name that. Else they name the mailbox by
+ * a word, which is known here. */
+static struct span remedy_for(struct page *p, struct span text, struct span address, bool has_button)
+{
+	static const char *const commands[LANGUAGE_COUNT] = { "`postern mailbox link ADDRESS`", "`postern mailbox link ADRESSE`" };
+	static const char *const words[LANGUAGE_COUNT] = { "ADDRESS", "ADRESSE" };
+
+	if (has_button)
+		return replaced(p, text, span_of(commands[p->language]), page_word(p, WORD_RED_BUTTON));
+	if (!address.size || address.size > 320 || span_find_byte(address, '`') < address.size) /* it would end the code it stands in */
+		return text;
+	return replaced(p, text, span_of(words[p->language]), address);
+}
+
+static void put_remedy(struct page *p, enum fault f, struct span address, bool has_button)
 {
 	const char *remedy = fault_row(f)->remedy[p->language];
 
 	if (!*remedy)
 		return;
 	PAGE(p, "<h2>{}</h2>\n<p>", page_word(p, WORD_LABEL_REMEDY));
-	page_prose(p, remedy_for(p, remedy, address));
+	page_prose(p, remedy_for(p, page_sentence(p, remedy), address, has_button));
 	PAGE(p, "</p>\n");
 }
 
@@ -100,13 +108,25 @@ static void put_accounts(struct page *p, const json_t *result)
 	PAGE(p, "</dl>\n");
 }
 
+/* The faults that Postern itself finds; all others are a provider's. */
+static const bool is_own[FAULT_COUNT] = {
+#define FAULT(name, ...) [FAULT_##name] = true,
+#include "tables/faults_own.def"
+#undef FAULT
+};
+
 /* Only what the vault vouches for is shown: anybody can write an error into a link to our callback. */
 static void put_why(struct page *p, enum fault f, struct span why)
 {
-	bool is_providers = span_starts(span_of(fault_row(f)->name), SPAN("OAUTH_"));
-
 	if (why.size && f != FAULT_WRONG_ACCOUNT)
-		PAGE(p, "<h2>{}</h2>\n<blockquote>{}</blockquote>\n", page_word(p, is_providers ? WORD_LABEL_PROVIDER_SAYS : WORD_LABEL_DETAILS), why);
+		PAGE(p, "<h2>{}</h2>\n<blockquote>{}</blockquote>\n", page_word(p, is_own[f] ? WORD_LABEL_DETAILS : WORD_LABEL_PROVIDER_SAYS), why);
+}
+
+static struct span lead_of(struct page *p, enum fault f)
+{
+	if (f == FAULT_LINK_SPENT)
+		return page_word(p, WORD_SPENT_SAYS);
+	return f == FAULT_WRONG_ACCOUNT ? page_word(p, WORD_RED_WRONG_SAYS) : page_sentence(p, fault_row(f)->says[p->language]);
 }
 
 /* `result` is what the vault knows of the link; `again` the token to try it with once more, or empty. */
@@ -116,13 +136,9 @@ static void red(struct visit *v, const struct errand_answer *a, const json_t *re
 	struct page p;
 
 	page_begin(&p, language_of(v, result), PAGE_RED, title_of(f));
-	PAGE(&p, "<p class=\"lead\">");
-	page_prose(&p, f == FAULT_LINK_SPENT ? page_word(&p, WORD_SPENT_SAYS) : span_of(fault_row(f)->says[p.language]));
-	PAGE(&p, "</p>\n");
+	PAGE(&p, "<p class=\"lead\">{}</p>\n", lead_of(&p, f));
 	put_accounts(&p, result);
-	if (f == FAULT_WRONG_ACCOUNT)
-		PAGE(&p, "<p>{}</p>\n", page_word(&p, WORD_RED_NOTHING));
-	put_remedy(&p, f, json_text(result, "address"));
+	put_remedy(&p, f, json_text(result, "address"), again.size != 0);
 	put_why(&p, f, a->why);
 	if (again.size) {
 		put_form(&p, again, WORD_RED_AGAIN);

@@ -98,24 +98,33 @@ static void fault_page(struct visit *v, enum fault fault, struct span why)
 	struct page p;
 
 	page_begin(&p, v->language, PAGE_RED, WORD_ERROR_TITLE);
-	PAGE(&p, "<p class=\"lead\">");
-	page_prose(&p, span_of(row->says[v->language]));
-	PAGE(&p, "</p>\n");
+	PAGE(&p, "<p class=\"lead\">{}</p>\n", page_sentence(&p, row->says[v->language]));
 	if (why.size)
 		PAGE(&p, "<p>{}</p>\n", why);
 	if (row->remedy[v->language][0]) {
 		PAGE(&p, "<h2>{}</h2>\n<p>", page_word(&p, WORD_LABEL_REMEDY));
-		page_prose(&p, span_of(row->remedy[v->language]));
+		page_prose(&p, page_sentence(&p, row->remedy[v->language]));
 		PAGE(&p, "</p>\n");
 	}
 	PAGE(&p, "<p class=\"small\">{}</p>\n", page_fill(&p, WORD_RED_CODE, span_of(row->name)));
 	visit_page(v, &p, row->http, allow, fault == FAULT_METHOD_WRONG);
 }
 
+static void no_page(struct visit *v)
+{
+	struct page p;
+
+	page_begin(&p, v->language, PAGE_RED, WORD_NO_PAGE_TITLE);
+	PAGE(&p, "<p class=\"lead\">{}</p>\n", page_word(&p, WORD_NO_PAGE_SAYS));
+	visit_page(v, &p, fault_row(FAULT_NOT_FOUND)->http, NULL, 0);
+}
+
 void visit_fault(struct visit *v, enum fault fault, struct span why)
 {
 	if (v->realm == ROUTE_CONTROL)
 		visit_fault_json(v, fault, why);
+	else if (fault == FAULT_NOT_FOUND)
+		no_page(v);
 	else
 		fault_page(v, fault, why);
 }
