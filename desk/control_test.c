@@ -1,6 +1,6 @@
 /* The control socket: every operation reaches its role, in the name of whoever asks, and nobody else's. */
 #include "desk/route.h"
-#include "desk/test_scene.h"
+#include "desk/test_booth.h"
 
 #include "base/trail.h"
 
@@ -12,15 +12,15 @@ static void quiet(void *self, struct span line)
 {
 }
 
-static struct scene *scene(void)
+static struct booth *booth(void)
 {
 	trail_redirect(quiet, NULL);
-	return scene_with("");
+	return booth_with("");
 }
 
-static struct span control(struct scene *s, const char *method, const char *target, const char *body)
+static struct span control(struct booth *s, const char *method, const char *target, const char *body)
 {
-	return scene_ask(s, &s->control, method, target, "Content-Type: application/json\r\n", body);
+	return booth_ask(s, &s->control, method, target, "Content-Type: application/json\r\n", body);
 }
 
 /* Every word of the row, filled with something of its kind. */
@@ -56,7 +56,7 @@ static void fill(const struct route_operation *o, struct buf *path, json_t *body
 
 static void every_operation_reaches_its_role_with_its_arguments(void **state)
 {
-	struct scene *s = scene();
+	struct booth *s = booth();
 	const struct route_operation *o;
 	char url[100], name[40] = "root";
 
@@ -65,7 +65,7 @@ static void every_operation_reaches_its_role_with_its_arguments(void **state)
 	snprintf(url, sizeof url, "http://localhost:%u", s->web.port);
 	for (size_t i = 0; (o = route_operation_row(i)); i++) {
 		json_t *body = json_object(), *wanted = json_object(), *got;
-		const struct scene_reply replies[] = { { o->name, FAULT_OK, "", "{\"done\":\"yes\"}" }, { NULL, 0, NULL, NULL } };
+		const struct booth_reply replies[] = { { o->name, FAULT_OK, "", "{\"done\":\"yes\"}" }, { NULL, 0, NULL, NULL } };
 		struct buf path, text;
 		struct span answer;
 
@@ -78,8 +78,8 @@ static void every_operation_reaches_its_role_with_its_arguments(void **state)
 		s->replies = replies;
 		s->call_count = 0;
 		answer = control(s, o->method, path.at, text.at);
-		assert_int_equal(scene_status(answer), 200);
-		assert_span(scene_body(answer), "{\"done\":\"yes\"}");
+		assert_int_equal(booth_status(answer), 200);
+		assert_span(booth_body(answer), "{\"done\":\"yes\"}");
 		assert_int_equal(s->call_count, 1);
 		assert_int_equal(s->calls[0].role, o->role);
 		assert_string_equal(s->calls[0].operation, o->name);
@@ -95,7 +95,7 @@ static void every_operation_reaches_its_role_with_its_arguments(void **state)
 		buf_free(&path);
 		buf_free(&text);
 	}
-	scene_end(s);
+	booth_end(s);
 }
 
 static void faults_become_their_status_in_the_language_asked_for(void **state)
@@ -104,28 +104,28 @@ static void faults_become_their_status_in_the_language_asked_for(void **state)
 		{ FAULT_NOT_FOUND, 404 }, { FAULT_EXISTS, 409 }, { FAULT_MALFORMED, 400 }, { FAULT_FORBIDDEN, 403 }, { FAULT_DATABASE_FAILED, 503 },
 		{ FAULT_BUG, 500 }, { FAULT_IN_USE, 409 },
 	};
-	struct scene *s = scene();
+	struct booth *s = booth();
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		for (int l = 0; l < LANGUAGE_COUNT; l++) {
-			const struct scene_reply replies[] = { { "org.show", cases[i].fault, "the \"why\"\r\n<b>", "" }, { NULL, 0, NULL, NULL } };
+			const struct booth_reply replies[] = { { "org.show", cases[i].fault, "the \"why\"\r\n<b>", "" }, { NULL, 0, NULL, NULL } };
 			struct span answer;
 			json_t *body;
 
 			s->replies = replies;
-			answer = scene_ask(s, &s->control, "GET", "/api/v1/orgs/x", l ? "Accept-Language: fr\r\n" : "Accept-Language: en\r\n", "");
-			assert_int_equal(scene_status(answer), cases[i].status);
-			assert_span(scene_header(answer, "Content-Type"), "application/json");
-			body = json_read(scene_body(answer), 4096);
+			answer = booth_ask(s, &s->control, "GET", "/api/v1/orgs/x", l ? "Accept-Language: fr\r\n" : "Accept-Language: en\r\n", "");
+			assert_int_equal(booth_status(answer), cases[i].status);
+			assert_span(booth_header(answer, "Content-Type"), "application/json");
+			body = json_read(booth_body(answer), 4096);
 			assert_non_null(body);
 			assert_span(json_text(body, "fault"), fault_row(cases[i].fault)->name);
 			assert_span(json_text(body, "says"), fault_row(cases[i].fault)->says[l]);
 			assert_span(json_text(body, "remedy"), fault_row(cases[i].fault)->remedy[l]);
 			assert_span(json_text(body, "why"), "the \"why\"\r\n<b>");
-			assert_int_equal(scene_last(s)->language, l);
+			assert_int_equal(booth_last(s)->language, l);
 			json_decref(body);
 		}
-	scene_end(s);
+	booth_end(s);
 }
 
 static void wrong_requests_ask_nobody(void **state)
@@ -141,62 +141,62 @@ static void wrong_requests_ask_nobody(void **state)
 		{ "POST", "/api/v1/orgs", "nonsense", 400, "body: a JSON object is wanted" },
 		{ "GET", "/api/v1/orgs/%00", "", 400, "MALFORMED" },
 	};
-	struct scene *s = scene();
+	struct booth *s = booth();
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct span answer = control(s, cases[i].method, cases[i].target, cases[i].body);
 
-		assert_int_equal(scene_status(answer), cases[i].status);
+		assert_int_equal(booth_status(answer), cases[i].status);
 		assert_has(answer, cases[i].says);
 		assert_int_equal(s->call_count, 0);
 	}
-	assert_span(scene_header(control(s, "PUT", "/api/v1/orgs", ""), "Allow"), "POST, GET, HEAD");
-	scene_end(s);
+	assert_span(booth_header(control(s, "PUT", "/api/v1/orgs", ""), "Allow"), "POST, GET, HEAD");
+	booth_end(s);
 }
 
 static void roles_that_are_away_are_named(void **state)
 {
-	struct scene *s = scene();
+	struct booth *s = booth();
 	struct span answer;
 
 	link_close(&s->vault);
 	answer = control(s, "GET", "/api/v1/orgs", "");
-	assert_int_equal(scene_status(answer), 503);
+	assert_int_equal(booth_status(answer), 503);
 	assert_has(answer, "VAULT_AWAY");
 	link_close(&s->post);
 	answer = control(s, "GET", "/api/v1/queue", "");
-	assert_int_equal(scene_status(answer), 503);
+	assert_int_equal(booth_status(answer), 503);
 	assert_has(answer, "POST_AWAY");
-	scene_link(s, ROLE_VAULT); /* the keeper brought it back */
-	assert_int_equal(scene_status(control(s, "GET", "/api/v1/orgs", "")), 200);
-	scene_end(s);
+	booth_link(s, ROLE_VAULT); /* the keeper brought it back */
+	assert_int_equal(booth_status(control(s, "GET", "/api/v1/orgs", "")), 200);
+	booth_end(s);
 }
 
 /* The vault dies with the question in its hands. */
-static bool die(struct scene *s, const struct scene_call *call, struct scene_reply *reply)
+static bool die(struct booth *s, const struct booth_call *call, struct booth_reply *reply)
 {
-	scene_link(s, ROLE_VAULT);
+	booth_link(s, ROLE_VAULT);
 	s->vault_is_mute = true;
 	return false;
 }
 
 static void a_role_that_dies_over_a_question_is_not_waited_for(void **state)
 {
-	struct scene *s = scene();
+	struct booth *s = booth();
 	struct link *old = s->vault;
 	struct span answer;
 
 	s->decide = die;
 	answer = control(s, "GET", "/api/v1/orgs", "");
-	assert_int_equal(scene_status(answer), 503);
+	assert_int_equal(booth_status(answer), 503);
 	assert_has(answer, "VAULT_AWAY");
 	assert_ptr_not_equal(s->vault, old);
 	link_close(&old);
-	scene_end(s);
+	booth_end(s);
 }
 
 /* Asks as another user, in a process of its own, since the kernel says who it is. */
-static int status_as(struct scene *s, unsigned uid, unsigned gid)
+static int status_as(struct booth *s, unsigned uid, unsigned gid)
 {
 	int ends[2], status = 0;
 	char got[4];
@@ -206,13 +206,13 @@ static int status_as(struct scene *s, unsigned uid, unsigned gid)
 	assert_int_equal(chmod(s->control_path, 0666), 0);
 	child = fork();
 	if (!child) {
-		struct scene other = { .loop = loop_new() };
+		struct booth other = { .loop = loop_new() };
 		struct span answer;
 
 		if (setgroups(0, NULL) || setgid(gid) || setuid(uid))
 			_exit(9);
 		test_end_init(&other.client, other.loop);
-		answer = scene_ask(&other, &s->control, "GET", "/api/v1/orgs", "", "");
+		answer = booth_ask(&other, &s->control, "GET", "/api/v1/orgs", "", "");
 		(void)!write(ends[1], answer.at + 9, 3);
 		_exit(0);
 	}
@@ -227,23 +227,23 @@ static int status_as(struct scene *s, unsigned uid, unsigned gid)
 
 static void only_root_ourselves_and_the_group_may_ask(void **state)
 {
-	struct scene *s = scene();
+	struct booth *s = booth();
 
 	if (geteuid()) { /* an ordinary user can be nobody else; roster_test has the other cases */
-		assert_int_equal(scene_status(control(s, "GET", "/api/v1/orgs", "")), 200);
-		scene_end(s);
+		assert_int_equal(booth_status(control(s, "GET", "/api/v1/orgs", "")), 200);
+		booth_end(s);
 		return;
 	}
 	assert_int_equal(status_as(s, 0, 0), 200);
-	assert_string_equal(scene_last(s)->actor, "root");
+	assert_string_equal(booth_last(s)->actor, "root");
 	assert_int_equal(status_as(s, 1000, 1000), 200);
-	assert_string_equal(scene_last(s)->actor, "ada");
+	assert_string_equal(booth_last(s)->actor, "ada");
 	s->call_count = 0;
 	assert_int_equal(status_as(s, 1001, 1001), 403);
 	assert_int_equal(s->call_count, 0);
 	assert_int_equal(status_as(s, 1001, 901), 200);
-	assert_string_equal(scene_last(s)->actor, "uid 1001");
-	scene_end(s);
+	assert_string_equal(booth_last(s)->actor, "uid 1001");
+	booth_end(s);
 }
 
 TESTS(every_operation_reaches_its_role_with_its_arguments, faults_become_their_status_in_the_language_asked_for, wrong_requests_ask_nobody,

@@ -1,5 +1,5 @@
 /* Health, numbers and status; starting, reloading and ending. */
-#include "desk/test_scene.h"
+#include "desk/test_booth.h"
 
 #include "base/trail.h"
 #include "loop/real/test_pki.h"
@@ -8,45 +8,45 @@ static void quiet(void *self, struct span line)
 {
 }
 
-static struct scene *scene(const char *boot)
+static struct booth *booth(const char *boot)
 {
 	trail_redirect(quiet, NULL);
-	return scene_with(boot);
+	return booth_with(boot);
 }
 
 /* --- health */
 
 static void health_follows_vault_and_post(void **state)
 {
-	struct scene *s = scene("");
-	struct span answer = scene_get(s, "/healthz");
+	struct booth *s = booth("");
+	struct span answer = booth_get(s, "/healthz");
 
-	assert_int_equal(scene_status(answer), 200);
-	assert_span(scene_body(answer), "{\"status\":\"up\",\"roles\":{\"vault\":\"up\",\"post\":\"up\"}}\n");
+	assert_int_equal(booth_status(answer), 200);
+	assert_span(booth_body(answer), "{\"status\":\"up\",\"roles\":{\"vault\":\"up\",\"post\":\"up\"}}\n");
 	link_close(&s->vault);
-	answer = scene_get(s, "/healthz");
-	assert_int_equal(scene_status(answer), 503);
+	answer = booth_get(s, "/healthz");
+	assert_int_equal(booth_status(answer), 503);
 	assert_has(answer, "{\"vault\":\"away\",\"post\":\"up\"}");
-	scene_link(s, ROLE_VAULT);
-	assert_int_equal(scene_status(scene_get(s, "/healthz")), 200);
+	booth_link(s, ROLE_VAULT);
+	assert_int_equal(booth_status(booth_get(s, "/healthz")), 200);
 	s->post_is_mute = true; /* it hangs */
-	answer = scene_get(s, "/healthz");
-	assert_int_equal(scene_status(answer), 503);
+	answer = booth_get(s, "/healthz");
+	assert_int_equal(booth_status(answer), 503);
 	assert_has(answer, "{\"vault\":\"up\",\"post\":\"away\"}");
 	link_close(&s->gate); /* gates do not count */
 	s->post_is_mute = false;
-	assert_int_equal(scene_status(scene_ask(s, &s->control, "GET", "/healthz", "", "")), 200);
-	scene_end(s);
+	assert_int_equal(booth_status(booth_ask(s, &s->control, "GET", "/healthz", "", "")), 200);
+	booth_end(s);
 }
 
 static void a_role_that_is_not_well_is_not_healthy(void **state)
 {
-	static const struct scene_reply replies[] = { { "status", FAULT_DISK_FAILED, "", "" }, { NULL, 0, NULL, NULL } };
-	struct scene *s = scene("");
+	static const struct booth_reply replies[] = { { "status", FAULT_DISK_FAILED, "", "" }, { NULL, 0, NULL, NULL } };
+	struct booth *s = booth("");
 
 	s->replies = replies;
-	assert_int_equal(scene_status(scene_get(s, "/healthz")), 503);
-	scene_end(s);
+	assert_int_equal(booth_status(booth_get(s, "/healthz")), 503);
+	booth_end(s);
 }
 
 /* --- numbers */
@@ -94,15 +94,15 @@ static void numbers_of_all_roles_make_one_exposition(void **state)
 				   "postern_gate_logins_total{role=\"gate\",index=\"0\",outcome=\"granted\"} 3\n"
 				   "postern_gate_sessions_total{role=\"gate\",index=\"0\"} 1\rx 2\n"
 				   "# HELP postern_gate_sessions again\n";
-	static const struct scene_reply replies[] = { { "metrics", FAULT_OK, "", gate }, { NULL, 0, NULL, NULL } };
-	struct scene *s = scene("");
+	static const struct booth_reply replies[] = { { "metrics", FAULT_OK, "", gate }, { NULL, 0, NULL, NULL } };
+	struct booth *s = booth("");
 	struct span answer;
 
 	s->replies = replies;
-	answer = scene_get(s, "/metrics");
-	assert_int_equal(scene_status(answer), 200);
-	assert_span(scene_header(answer, "Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
-	check_exposition(scene_body(answer));
+	answer = booth_get(s, "/metrics");
+	assert_int_equal(booth_status(answer), 200);
+	assert_span(booth_header(answer, "Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
+	check_exposition(booth_body(answer));
 	assert_has(answer, "postern_gate_sessions{role=\"gate\",index=\"0\"} 7\n");
 	assert_has(answer, "postern_gate_logins_total{role=\"gate\",index=\"0\",outcome=\"granted\"} 3\n");
 	assert_has(answer, "postern_role_up{role=\"desk\",index=\"0\"} 1\n");
@@ -114,10 +114,10 @@ static void numbers_of_all_roles_make_one_exposition(void **state)
 	assert_lacks(answer, "postern_desk_requests_total{role=\"gate\"");
 	assert_lacks(answer, "\rx");
 	link_close(&s->vault);
-	answer = scene_get(s, "/metrics");
-	check_exposition(scene_body(answer));
+	answer = booth_get(s, "/metrics");
+	check_exposition(booth_body(answer));
 	assert_has(answer, "postern_role_up{role=\"vault\",index=\"0\"} 0\n");
-	scene_end(s);
+	booth_end(s);
 }
 
 static void numbers_are_for_loopback_and_trusted_proxies(void **state)
@@ -138,19 +138,19 @@ static void numbers_are_for_loopback_and_trusted_proxies(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct scene *s = scene(cases[i].boot);
-		int status = scene_status(scene_ask(s, &s->web, "GET", "/metrics", cases[i].headers, ""));
+		struct booth *s = booth(cases[i].boot);
+		int status = booth_status(booth_ask(s, &s->web, "GET", "/metrics", cases[i].headers, ""));
 
 		if (status != cases[i].status)
 			fail_msg("%s %s gives %d", cases[i].boot, cases[i].headers, status);
-		assert_int_equal(scene_status(scene_ask(s, &s->control, "GET", "/metrics", cases[i].headers, "")), 200);
-		scene_end(s);
+		assert_int_equal(booth_status(booth_ask(s, &s->control, "GET", "/metrics", cases[i].headers, "")), 200);
+		booth_end(s);
 	}
 }
 
 /* --- status */
 
-static bool say_status(struct scene *s, const struct scene_call *call, struct scene_reply *reply)
+static bool say_status(struct booth *s, const struct booth_call *call, struct booth_reply *reply)
 {
 	reply->result = call->role == ROLE_VAULT ? "{\"mailboxes\":{\"ready\":2}}"
 			: call->role == ROLE_POST ? "{\"waiting\":3}"
@@ -160,14 +160,14 @@ static bool say_status(struct scene *s, const struct scene_call *call, struct sc
 
 static void status_puts_together_what_roles_say(void **state)
 {
-	struct scene *s = scene("");
+	struct booth *s = booth("");
 	json_t *status;
 	struct span answer;
 
 	s->decide = say_status;
-	answer = scene_ask(s, &s->control, "GET", "/api/v1/status", "", "");
-	assert_int_equal(scene_status(answer), 200);
-	status = json_read(scene_body(answer), 100000);
+	answer = booth_ask(s, &s->control, "GET", "/api/v1/status", "", "");
+	assert_int_equal(booth_status(answer), 200);
+	status = json_read(booth_body(answer), 100000);
 	assert_non_null(status);
 	assert_span(json_text(status, "version"), POSTERN_VERSION);
 	assert_span(json_text(status, "status"), "up");
@@ -178,11 +178,11 @@ static void status_puts_together_what_roles_say(void **state)
 	assert_int_equal(json_array_size(json_object_get(status, "listeners")), 3);
 	json_decref(status);
 	link_close(&s->post);
-	answer = scene_ask(s, &s->control, "GET", "/api/v1/status", "", "");
-	assert_int_equal(scene_status(answer), 200); /* the daemon still says how it is doing */
+	answer = booth_ask(s, &s->control, "GET", "/api/v1/status", "", "");
+	assert_int_equal(booth_status(answer), 200); /* the daemon still says how it is doing */
 	assert_has(answer, "\"status\":\"away\"");
 	assert_has(answer, "{\"role\":\"post\",\"index\":0,\"up\":false}");
-	scene_end(s);
+	booth_end(s);
 }
 
 /* --- life */
@@ -198,12 +198,12 @@ static void listeners_must_be_safe(void **state)
 
 	trail_redirect(quiet, NULL);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct scene s = { .loop = loop_new(), .control_path = "/tmp/postern-desk-test-life.sock" };
+		struct booth s = { .loop = loop_new(), .control_path = "/tmp/postern-desk-test-life.sock" };
 		char boot[300], why[256] = "";
 
 		unlink(s.control_path);
 		snprintf(boot, sizeof boot, "listener web { protocol = http %s }", cases[i].listener);
-		assert_int_equal(scene_configure(&s, boot, scene_bind(cases[i].address), scene_bind(s.control_path), why), cases[i].fault);
+		assert_int_equal(booth_configure(&s, boot, booth_bind(cases[i].address), booth_bind(s.control_path), why), cases[i].fault);
 		assert_true(span_starts(span_of(why), span_of(cases[i].why)));
 		assert_true((s.desk != NULL) == (cases[i].fault == FAULT_OK));
 		desk_role.free(&s.desk);
@@ -225,11 +225,11 @@ static void start_tls(struct test_end *e)
 
 static void https_gives_secure_cookies(void **state)
 {
-	static const struct scene_reply replies[] = {
+	static const struct booth_reply replies[] = {
 		{ "consent.press", FAULT_OK, "", "{\"url\":\"https://login.example/a\",\"browser\":\"B\"}" }, { NULL, 0, NULL, NULL },
 	};
-	struct scene s = { .loop = loop_new(), .control_path = "/tmp/postern-desk-test-tls.sock", .replies = replies };
-	int web = scene_bind("127.0.0.1");
+	struct booth s = { .loop = loop_new(), .control_path = "/tmp/postern-desk-test-tls.sock", .replies = replies };
+	int web = booth_bind("127.0.0.1");
 	char why[256] = "", wanted[100];
 	struct test_pki pki;
 	struct test_leaf leaf;
@@ -242,9 +242,9 @@ static void https_gives_secure_cookies(void **state)
 	s.files[s.file_count++] = (struct role_file){ SPAN("key"), SPAN("web"), leaf.key_pem };
 	s.web = listener_address(web);
 	unlink(s.control_path);
-	if (scene_configure(&s, "listener web { protocol = http tls = implicit certificate = x key = y }", web, scene_bind(s.control_path), why))
+	if (booth_configure(&s, "listener web { protocol = http tls = implicit certificate = x key = y }", web, booth_bind(s.control_path), why))
 		fail_msg("%s", why);
-	scene_link(&s, ROLE_VAULT);
+	booth_link(&s, ROLE_VAULT);
 	test_end_init(&s.client, s.loop);
 	s.client.on_opened = start_tls;
 	s.client.stream = stream_connect(s.loop, &s.web, NULL, 5000, &test_end_events, &s.client);
@@ -252,7 +252,7 @@ static void https_gives_secure_cookies(void **state)
 		test_run_for(s.loop, 5);
 	if (!s.client.got.size)
 		fail_msg("%s: %s", s.client.log, s.client.why);
-	assert_int_equal(scene_status(buf_span(&s.client.got)), 303);
+	assert_int_equal(booth_status(buf_span(&s.client.got)), 303);
 	assert_has(buf_span(&s.client.got), "Set-Cookie: __Host-postern-link=B.T; Path=/; Max-Age=900; HttpOnly; SameSite=Lax; Secure\r\n");
 	snprintf(wanted, sizeof wanted, "\"public_url\":\"https://localhost:%u\"", s.web.port);
 	assert_non_null(strstr(s.calls[0].arguments, wanted));
@@ -268,7 +268,7 @@ static void https_gives_secure_cookies(void **state)
 
 static void a_reload_is_whole_or_nothing(void **state)
 {
-	struct scene *s = scene("");
+	struct booth *s = booth("");
 	static char plain[] = "host_name = mail.contoso.example\npublic_url = https://new.example\nlistener web { protocol = http tls = none }";
 	static char broken[] = "public_url = ftp://new.example\nlistener web { protocol = http tls = none }";
 	struct test_end kept;
@@ -279,53 +279,53 @@ static void a_reload_is_whole_or_nothing(void **state)
 	test_end_init(&kept, s->loop);
 	kept.stream = stream_connect(s->loop, &s->web, NULL, 5000, &test_end_events, &kept);
 	stream_write(kept.stream, SPAN("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-	while (!scene_has(buf_span(&kept.got), "</html>"))
+	while (!booth_has(buf_span(&kept.got), "</html>"))
 		test_run_for(s->loop, 5);
-	web = scene_bind("127.0.0.1");
-	control = scene_bind("127.0.0.1");
-	assert_int_equal(scene_configure(s, broken, web, control, why), FAULT_MALFORMED);
+	web = booth_bind("127.0.0.1");
+	control = booth_bind("127.0.0.1");
+	assert_int_equal(booth_configure(s, broken, web, control, why), FAULT_MALFORMED);
 	assert_true(span_starts(span_of(why), SPAN("public_url")));
-	assert_int_equal(scene_status(scene_ask(s, &s->web, "GET", "/", "Host: new.example\r\n", "")), 421);
-	web = scene_bind("127.0.0.1");
+	assert_int_equal(booth_status(booth_ask(s, &s->web, "GET", "/", "Host: new.example\r\n", "")), 421);
+	web = booth_bind("127.0.0.1");
 	s->web = listener_address(web);
-	assert_int_equal(scene_configure(s, plain, web, scene_bind("127.0.0.1"), why), FAULT_OK);
-	assert_int_equal(scene_status(scene_ask(s, &s->web, "GET", "/", "Host: new.example\r\n", "")), 200);
+	assert_int_equal(booth_configure(s, plain, web, booth_bind("127.0.0.1"), why), FAULT_OK);
+	assert_int_equal(booth_status(booth_ask(s, &s->web, "GET", "/", "Host: new.example\r\n", "")), 200);
 	/* The listener that is gone closes what is idle on it. */
 	while (!strstr(kept.log, "ended"))
 		test_run_for(s->loop, 5);
 	test_end_close(&kept);
-	scene_end(s);
+	booth_end(s);
 }
 
 static void a_reload_with_the_same_sockets_keeps_connections(void **state)
 {
 	static char boot[] = "host_name = mail.contoso.example\npublic_url = https://new.example\nlistener web { protocol = http tls = none }";
-	struct scene *s;
+	struct booth *s;
 	struct test_end kept;
 	char why[256] = "";
-	int web = scene_bind("127.0.0.1"), control = scene_bind("127.0.0.1");
+	int web = booth_bind("127.0.0.1"), control = booth_bind("127.0.0.1");
 
-	s = scene("");
-	assert_int_equal(scene_configure(s, boot, dup(web), dup(control), why), FAULT_OK);
+	s = booth("");
+	assert_int_equal(booth_configure(s, boot, dup(web), dup(control), why), FAULT_OK);
 	s->web = listener_address(web);
 	test_end_init(&kept, s->loop);
 	kept.stream = stream_connect(s->loop, &s->web, NULL, 5000, &test_end_events, &kept);
 	stream_write(kept.stream, SPAN("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-	while (!scene_has(buf_span(&kept.got), "</html>"))
+	while (!booth_has(buf_span(&kept.got), "</html>"))
 		test_run_for(s->loop, 5);
 	buf_clear(&kept.got);
-	assert_int_equal(scene_configure(s, boot, web, control, why), FAULT_OK);
+	assert_int_equal(booth_configure(s, boot, web, control, why), FAULT_OK);
 	stream_write(kept.stream, SPAN("GET / HTTP/1.1\r\nHost: new.example\r\n\r\n"));
-	while (!scene_has(buf_span(&kept.got), "</html>"))
+	while (!booth_has(buf_span(&kept.got), "</html>"))
 		test_run_for(s->loop, 5);
-	assert_int_equal(scene_status(buf_span(&kept.got)), 200);
+	assert_int_equal(booth_status(buf_span(&kept.got)), 200);
 	test_end_close(&kept);
-	scene_end(s);
+	booth_end(s);
 }
 
 static void draining_waits_for_what_is_open(void **state)
 {
-	struct scene *s = scene("");
+	struct booth *s = booth("");
 	struct test_end slow;
 
 	s->vault_is_mute = true;
@@ -344,12 +344,12 @@ static void draining_waits_for_what_is_open(void **state)
 		test_run_for(s->loop, 5);
 	assert_has(buf_span(&slow.got), "VAULT_AWAY");
 	test_end_close(&slow);
-	scene_end(s);
+	booth_end(s);
 }
 
 static void ending_answers_what_is_open(void **state)
 {
-	struct scene *s = scene("");
+	struct booth *s = booth("");
 	struct test_end slow;
 
 	s->vault_is_mute = s->post_is_mute = true;
@@ -361,9 +361,9 @@ static void ending_answers_what_is_open(void **state)
 	desk_role.free(&s->desk);
 	while (!strstr(slow.log, "ended"))
 		test_run_for(s->loop, 5);
-	assert_int_equal(scene_status(buf_span(&slow.got)), 503);
+	assert_int_equal(booth_status(buf_span(&slow.got)), 503);
 	test_end_close(&slow);
-	scene_end(s);
+	booth_end(s);
 }
 
 TESTS(health_follows_vault_and_post, a_role_that_is_not_well_is_not_healthy, numbers_of_all_roles_make_one_exposition,
