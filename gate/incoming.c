@@ -12,6 +12,7 @@ void incoming_forget(struct session *s)
 	buf_free(&s->in.envelope_id);
 	buf_free(&s->in.recipients);
 	letter_fini(&s->in.letter);
+	s->in.unacknowledged = 0;
 	s->in.is_open = s->in.is_ended = s->in.is_begun = false;
 }
 
@@ -139,6 +140,7 @@ void session_settled(struct session *s, const struct message_settled *m)
 		incoming_forget(s);
 		smtp_server_spoil(&s->core, f);
 		session_pump(s);
+		stream_resume(s->stream); /* what waited for room is read and dropped */
 		return;
 	}
 	buf_init(&text, 8192);
@@ -157,6 +159,7 @@ void session_settled(struct session *s, const struct message_settled *m)
 		timer_after(&s->heard, s->heard_wait_ms);
 	}
 	session_pump(s);
+	stream_resume(s->stream);
 }
 
 /* --- whether the reply was heard */
