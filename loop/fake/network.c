@@ -234,12 +234,13 @@ static void arrives_at_closed(struct segment *s)
 
 static void note_segment(const struct segment *s)
 {
-	static const char *const names[] = { "bytes", "end", "reset", "heard", "hello", "welcome", "finished", "alert" };
+	static const char *const names[] = { "", "end", "reset", "heard", "hello", "welcome", "finished", "alert" };
 	struct connection *c = s->to->connection;
 
-	if (s->kind != SEGMENT_HEARD)
-		world_note("connection %llu side %u gets %s %zu", (unsigned long long)c->serial, s->to->side, names[s->kind],
-			   s->size);
+	if (s->kind == SEGMENT_BYTES)
+		world_note("connection %llu side %u gets %zu bytes", (unsigned long long)c->serial, s->to->side, s->size);
+	else if (s->kind != SEGMENT_HEARD) /* how long a certificate is depends on a library's own dice */
+		world_note("connection %llu side %u gets %s", (unsigned long long)c->serial, s->to->side, names[s->kind]);
 }
 
 static void segment_arrives(void *self)
