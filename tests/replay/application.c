@@ -22,7 +22,7 @@ struct session {
 	struct timer patience;
 	enum step step;
 	size_t recipient, accepted;
-	bool is_secure;
+	char reply[LETTER_TEXT_BYTES]; /* the lines of one reply, joined */
 	struct session *next;
 };
 
@@ -217,6 +217,20 @@ static void on_opened(void *self)
 		say(s, STEP_HELLO_AGAIN, "EHLO app.replay.example");
 }
 
+/* Adds a line to the reply; of those behind the first only the text, without the codes. */
+static void gather(struct session *s, struct span line)
+{
+	size_t size = strlen(s->reply);
+	struct span rest = span_slice(line, 4, line.size), word = rest;
+
+	if (size && span_starts(rest, span_slice(span_of(s->reply), 4, 6)))
+		word = span_trim(span_slice(rest, 6, rest.size));
+	if (size)
+		snprintf(s->reply + size, sizeof s->reply - size, " %.*s", SPAN_ARGS(word));
+	else
+		snprintf(s->reply, sizeof s->reply, "%.*s %.*s", SPAN_ARGS(span_slice(line, 0, 3)), SPAN_ARGS(rest));
+}
+
 /* One whole reply, of one line or several, at a time. */
 static size_t on_data(void *self, struct span bytes)
 {
@@ -231,9 +245,11 @@ static size_t on_data(void *self, struct span bytes)
 			return taken;
 		line = span_trim(span_slice(rest, 0, end));
 		taken += end + 1;
-		if (line.size < 3 || (line.size > 3 && line.at[3] == '-'))
+		gather(s, line);
+		if (line.size > 3 && line.at[3] == '-')
 			continue;
-		on_reply(s, line);
+		on_reply(s, span_of(s->reply));
+		s->reply[0] = 0;
 	}
 }
 

@@ -19,22 +19,28 @@ struct cloud {
 	struct buf ca;
 };
 
-/* Making keys takes long and has nothing to do with a seed: once for the process. */
-static struct twin_keys *keys(void)
+static char keys_memory[KEYS_BYTES];
+static struct buf saved_keys;
+
+void cloud_prepare(int64_t wall_ms)
 {
-	static char memory[KEYS_BYTES];
-	static struct buf saved;
 	struct twin_keys *made;
 
-	if (!saved.at) {
-		buf_over(&saved, memory, sizeof memory);
-		if (twin_keys_make(&made, clock_wall_ms()) || twin_keys_save(made, &saved))
-			panic("no keys for the twin");
-		return made;
-	}
-	if (twin_keys_load(&made, buf_span(&saved), clock_wall_ms()))
+	if (saved_keys.at)
+		return;
+	buf_over(&saved_keys, keys_memory, sizeof keys_memory);
+	if (twin_keys_make(&made, wall_ms) || twin_keys_save(made, &saved_keys))
+		panic("no keys for the twin");
+	twin_keys_free(&made);
+}
+
+static struct twin_keys *keys(void)
+{
+	struct twin_keys *loaded;
+
+	if (twin_keys_load(&loaded, buf_span(&saved_keys), clock_wall_ms()))
 		panic("the keys of the twin do not load");
-	return made;
+	return loaded;
 }
 
 struct cloud *cloud_new(void)

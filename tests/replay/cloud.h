@@ -9,6 +9,9 @@
 
 struct cloud;
 
+/* Makes the twin's keys, which takes long and has nothing to do with a seed: once for the process, before a world begins. */
+void cloud_prepare(int64_t wall_ms);
+
 /* The preset tenant, on a loop of its own. */
 struct cloud *cloud_new(void);
 void cloud_free(struct cloud **);
