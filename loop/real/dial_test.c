@@ -14,7 +14,10 @@ struct scene {
 	char why[320];
 	int done;
 	bool running;
+	int refusing[3]; /* the same port at the addresses that refuse */
 };
+
+static const char *const refusing_addresses[3] = { "127.0.0.7", "127.0.0.8", "::1" };
 
 static void on_done(void *self, struct stream *stream, enum fault fault, struct span why)
 {
@@ -48,6 +51,8 @@ static void dead_open(struct dead *d, struct scene *s)
 	struct address a;
 
 	assert_true(address_parse(&a, SPAN("::1"), s->host.at.port));
+	close(s->refusing[2]);
+	s->refusing[2] = -1;
 	d->fd = listener_bind(&a, 0);
 	assert_true(d->fd >= 0);
 	test_end_init(&d->filler, s->loop);
@@ -63,12 +68,32 @@ static void dead_close(struct dead *d)
 	close(d->fd);
 }
 
+/* False: somebody has the port at one of the other addresses. */
+static bool open_host(struct scene *s)
+{
+	bool good = true;
+	struct address at;
+
+	test_host_open(&s->host, s->loop, "127.0.0.1");
+	for (int i = 0; i < 3; i++) {
+		s->refusing[i] = test_refusing_port(refusing_addresses[i], s->host.at.port, &at);
+		good = good && s->refusing[i] >= 0;
+	}
+	if (good)
+		return true;
+	for (int i = 0; i < 3; i++)
+		close(s->refusing[i]);
+	test_host_close(&s->host);
+	return false;
+}
+
 /* `hosts` is what the name server would say. */
 static void scene_init(struct scene *s, const char *hosts)
 {
 	*s = (struct scene){ .loop = loop_new() };
 	s->dns = dns_new(s->loop, SPAN(""), span_of(hosts));
-	test_host_open(&s->host, s->loop, "127.0.0.1");
+	while (!open_host(s))
+		;
 	s->host.end.echoes = true;
 	test_end_init(&s->end, s->loop);
 }
@@ -77,6 +102,8 @@ static void scene_free(struct scene *s)
 {
 	test_end_close(&s->end);
 	test_host_close(&s->host);
+	for (int i = 0; i < 3; i++)
+		close(s->refusing[i]);
 	dns_free(&s->dns);
 	loop_free(&s->loop);
 }

@@ -448,17 +448,16 @@ static void timeouts(void **state)
 
 static void nobody_listens(void **state)
 {
-	struct test_host host;
 	struct scene s;
+	int refusing;
 
 	scene_init(&s, NULL);
-	test_host_open(&host, s.loop, "127.0.0.1");
-	test_host_close(&host);
-	s.at = host.at;
+	refusing = test_refusing_port("127.0.0.1", 0, &s.at);
 	get(&s, "http", "localhost", "/");
 	assert_int_equal(s.answer.fault, FAULT_UNREACHABLE);
 	get(&s, "https", "localhost", "/");
 	assert_int_equal(s.answer.fault, FAULT_UNREACHABLE);
+	close(refusing);
 	scene_free(&s);
 }
 

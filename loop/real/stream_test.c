@@ -248,16 +248,17 @@ static void nobody_listens(void **state)
 {
 	struct loop *loop = loop_new();
 	struct test_end client;
-	struct test_host host;
+	struct address at;
+	int refusing = test_refusing_port("127.0.0.1", 0, &at);
 
-	test_host_open(&host, loop, "127.0.0.1");
-	test_host_close(&host);
+	assert_true(refusing >= 0);
 	test_end_init(&client, loop);
 	client.stops_when_ended = true;
-	client.stream = stream_connect(loop, &host.at, NULL, 5000, &test_end_events, &client);
+	client.stream = stream_connect(loop, &at, NULL, 5000, &test_end_events, &client);
 	test_run(loop);
 	assert_string_equal(client.log, "ended UNREACHABLE ");
 	assert_string_equal(client.why, "Connection refused");
+	close(refusing);
 	test_end_close(&client);
 	loop_free(&loop);
 }

@@ -7,7 +7,10 @@
 #include "loop/stream.h"
 #include "tests/test.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct test_end {
 	struct loop *loop;
@@ -145,6 +148,28 @@ static inline void test_host_close(struct test_host *h)
 {
 	test_end_close(&h->end);
 	listener_free(&h->listener);
+}
+
+/* A port that refuses, kept from others by being bound; -1 when somebody has it. 0 lets the system choose. */
+static inline int test_refusing_port(const char *address, uint16_t port, struct address *at_out)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct address a;
+	int fd, failed;
+
+	assert_true(address_parse(&a, span_of(address), port));
+	memcpy(&six.sin6_addr, a.bytes, 16);
+	memcpy(&four.sin_addr, a.bytes, 4);
+	fd = socket(a.family == ADDRESS_IPV6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	failed = a.family == ADDRESS_IPV6 ? bind(fd, (struct sockaddr *)&six, sizeof six)
+					  : bind(fd, (struct sockaddr *)&four, sizeof four);
+	if (failed) {
+		close(fd);
+		return -1;
+	}
+	*at_out = listener_address(fd);
+	return fd;
 }
 
 /* A test that hangs is a failure, not a wait. */
