@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +202,16 @@ static bool open_listener(struct opening *o, const struct config_listener *l, in
 	return true;
 }
 
+/* The group reaches the socket; desk checks who it is. An ordinary user may give it to a group of theirs alone, which is no failure. */
+static void give_to_group(const struct config *c, const char *path)
+{
+	char *name = arena_text(c->arena, c->control_group);
+	const struct group *group = *name ? getgrnam(name) : NULL;
+
+	if (group && chown(path, (uid_t)-1, group->gr_gid))
+		errno = 0;
+}
+
 static bool open_control(struct opening *o, struct outfit *before)
 {
 	const struct config *c = o->outfit->config;
@@ -209,7 +220,10 @@ static bool open_control(struct opening *o, struct outfit *before)
 
 	if (!address_parse(&a, path, 0))
 		return fails(o, "control socket", path, "the path is too long");
-	return open_socket(o, SPAN("control"), ROLE_DESK, &a, before);
+	if (!open_socket(o, SPAN("control"), ROLE_DESK, &a, before))
+		return false;
+	give_to_group(c, a.path);
+	return true;
 }
 
 static bool open_all(struct opening *o, int64_t port_base, struct outfit *before)
