@@ -120,7 +120,7 @@ static void what_gate_refused_is_shown_too(void **state)
 	for (int i = 0; i < 3; i++)
 		link_send(s.gate, &MESSAGE_OF(refused, .fault = FAULT_SENDER_NOT_GRANTED, .client = 1, .listener = SPAN("submission"),
 					      .remote = SPAN("192.0.2.9"), .sender = SPAN("boss@example.com")));
-	scene_pass(100);
+	scene_pass(&s, 100);
 	assert_refused(&s, "SENDER_NOT_GRANTED", "copier");
 	item = json_array_get(json_object_get(s.result, "items"), 0);
 	assert_int_equal(json_integer_value(json_object_get(item, "times")), 3);
@@ -143,7 +143,7 @@ static void too_many_failures_are_told_to_wait_and_the_right_password_is_not(voi
 	assert_int_equal(scene_login(&s, "copier", "hunter2"), FAULT_TOO_MANY_LOGINS);
 	assert_int_equal(scene_login(&s, "copier", password), FAULT_OK);
 	assert_int_equal(scene_login_from(&s, 1, "copier", "hunter2", "submission", "192.0.2.2"), FAULT_BAD_LOGIN);
-	scene_pass(11 * 60 * 1000);
+	scene_pass(&s, 11 * 60 * 1000);
 	assert_int_equal(scene_login(&s, "copier", "hunter2"), FAULT_BAD_LOGIN);
 	scene_end(&s);
 }
@@ -220,7 +220,7 @@ static void a_change_revokes_what_was_granted_before(void **state)
 	assert_int_equal(scene_login(&s, "copier", password), FAULT_OK);
 	before_ms = s.grant.issued_at_ms;
 	assert_int_equal(scene_call(&s, "client.set", "{'name':'copier','sender':['x@example.com']}"), FAULT_OK);
-	scene_pass(100);
+	scene_pass(&s, 100);
 	assert_int_equal(s.gate_revoked, 1);
 	assert_int_equal(s.post_revoked, 1);
 	assert_true(before_ms <= s.revoked_at_ms);
@@ -229,7 +229,7 @@ static void a_change_revokes_what_was_granted_before(void **state)
 	/* A post that comes back hears of it again, even from a vault that died meanwhile. */
 	scene_kill(&s);
 	assert_int_equal(scene_start(&s), FAULT_OK);
-	scene_pass(100);
+	scene_pass(&s, 100);
 	assert_int_equal(s.post_revoked, 2);
 	assert_int_equal(s.gate_revoked, 1);
 	assert_int_equal(scene_login(&s, "copier", password), FAULT_OK);
@@ -244,7 +244,7 @@ static void a_mailbox_that_goes_takes_its_grants_along(void **state)
 	begin(&s, "");
 	assert_int_equal(scene_login(&s, "copier", password), FAULT_OK);
 	assert_int_equal(scene_call(&s, "mailbox.remove", "{'address':'ann@example.com'}"), FAULT_OK);
-	scene_pass(100);
+	scene_pass(&s, 100);
 	assert_int_equal(s.gate_revoked, 1);
 	assert_false(s.state_enabled);
 	assert_int_equal(scene_login(&s, "copier", password), FAULT_OK);
@@ -288,7 +288,7 @@ static void a_flood_of_refusals_is_bounded(void **state)
 		snprintf(user, sizeof user, "user%d", i);
 		link_send(s.gate, &MESSAGE_OF(refused, .fault = FAULT_RELAY_REFUSED, .remote = SPAN("192.0.2.9"), .user = span_of(user)));
 	}
-	scene_pass(5000);
+	scene_pass(&s, 5000);
 	assert_int_equal(scene_call(&s, "client.refused", "{'limit':1000}"), FAULT_OK);
 	assert_in_range(json_array_size(json_object_get(s.result, "items")), 1, 600);
 	assert_int_equal(scene_login(&s, "copier", password), FAULT_OK);

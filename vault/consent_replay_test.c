@@ -124,14 +124,14 @@ static void a_late_link_does_nothing(void **state)
 	scene_begin(&s);
 	scene_people(&s);
 	scene_link(&s, &c);
-	scene_pass(14 * 60 * 1000);
+	scene_pass(&s, 14 * 60 * 1000);
 	assert_int_equal(scene_press(&s, &c), FAULT_OK);
-	scene_pass(61 * 1000);
+	scene_pass(&s, 61 * 1000);
 	assert_int_equal(scene_finish(&s, &c), FAULT_LINK_LATE);
 	assert_int_equal(scene_press(&s, &c), FAULT_LINK_LATE);
 	assert_int_equal(scene_call(&s, "consent.page", "{'link':'%s'}", c.link), FAULT_LINK_LATE);
 	assert_int_equal(s.idp.tokens, 0);
-	scene_pass(25LL * 3600 * 1000);
+	scene_pass(&s, 25LL * 3600 * 1000);
 	assert_int_equal(scene_call(&s, "consent.page", "{'link':'%s'}", c.link), FAULT_LINK_UNKNOWN);
 	scene_end(&s);
 }
@@ -303,7 +303,7 @@ static void an_exchange_under_way_ends_with_the_vault(void **state)
 	assert_int_equal(scene_press(&s, &c), FAULT_OK);
 	s.idp.is_mute = true;
 	scene_begin_call(&s, "consent.finish", "{'state':'%s','code':'code-1','browser':'%s'}", c.state, c.browser);
-	scene_pass(5000);
+	scene_pass(&s, 5000);
 	assert_false(s.is_answered);
 	scene_end(&s);
 }
@@ -323,10 +323,10 @@ static void a_device_code_links_a_mailbox(void **state)
 	assert_string_equal(scene_text(&s, "user_code"), "FJAUPGYY2");
 	assert_string_equal(scene_text(&s, "verification_uri"), "https://microsoft.com/devicelogin");
 	assert_string_equal(scene_text(&s, "message"), "To sign in, use a web browser");
-	scene_pass(14 * 1000);
+	scene_pass(&s, 14 * 1000);
 	/* After 5 s "slow down", then every 10 s. */
 	assert_int_equal(s.idp.polls, 1);
-	scene_pass(60 * 1000);
+	scene_pass(&s, 60 * 1000);
 	assert_int_equal(s.idp.polls, 5);
 	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
 	scene_end(&s);
@@ -340,7 +340,7 @@ static void a_device_code_used_by_another_account_stores_nothing(void **state)
 	scene_people(&s);
 	s.idp.account = "eve@example.com";
 	assert_int_equal(scene_call(&s, "mailbox.link", "{'address':'ann@example.com','device':true}"), FAULT_OK);
-	scene_pass(60 * 1000);
+	scene_pass(&s, 60 * 1000);
 	assert_int_equal(s.idp.polls, 1);
 	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_NOT_LINKED);
 	scene_end(&s);
@@ -354,7 +354,7 @@ static void a_device_code_that_nobody_uses_ends(void **state)
 	scene_people(&s);
 	s.idp.pending = 100000;
 	assert_int_equal(scene_call(&s, "mailbox.link", "{'address':'ann@example.com','device':true}"), FAULT_OK);
-	scene_pass(3600 * 1000);
+	scene_pass(&s, 3600 * 1000);
 	assert_in_range(s.idp.polls, 170, 180);
 	scene_end(&s);
 }

@@ -1,4 +1,4 @@
-/* vault/test_scene.h - a vault on virtual time, with an identity provider, a gate, a post and a desk that the test speaks for.
+/* vault/test_scene.h - a vault, on virtual time unless SCENE_REAL is defined, with an identity provider, a gate, a post and a desk that the test speaks for.
  *
  * Why       The tests of the role share a world; each of them should hold its story and nothing else.
  * Promise   scene_call() and its kin return when the answer is there; the provider does what `idp` says.
@@ -14,7 +14,9 @@
 #include "base/text.h"
 #include "base/trail.h"
 #include "identity/grant.h"
+#ifndef SCENE_REAL
 #include "loop/fake/world.h"
+#endif
 #include "loop/http_server.h"
 #include "loop/role.h"
 #include "loop/stream.h"
@@ -24,9 +26,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-enum { SCENE_WALL_S = 1750000000, SCENE_WAIT_MS = 10 * 60 * 1000, SCENE_TEXT = 4096 };
+enum { SCENE_WALL_S = 1750000000, SCENE_WAIT_MS = 10 * 60 * 1000, SCENE_TEXT = 4096, SCENE_PORT = 9000 };
 
-#define SCENE_ISSUER "http://127.0.0.1:9000/tenant/v2.0"
 #define SCENE_KEY "0123456789abcdef0123456789abcdef"
 #define SCENE_MAC "fedcba9876543210fedcba9876543210"
 
@@ -44,7 +45,9 @@ struct scene_idp {
 };
 
 struct scene {
-	struct loop *vault_loop, *outside;
+	struct loop *vault_loop, *outside; /* one and the same where time is real */
+	char folder[64], base[64], issuer[96];
+	uint16_t port;
 	void *vault;
 	struct config config;
 	struct http_server *server;
@@ -144,7 +147,7 @@ static inline void scene_id_token(struct scene *s, struct buf *out)
 	buf_print(&claims,
 		  "{\"iss\":\"%s\",\"aud\":\"%s\",\"sub\":\"s-%s\",\"tid\":\"%s\",\"oid\":\"%s\",\"preferred_username\":\"%s\",\"nonce\":\"%s\","
 		  "\"exp\":%lld}",
-		  i->issuer ? i->issuer : SCENE_ISSUER, i->audience ? i->audience : "app-1", i->object, i->tenant, i->object, i->account,
+		  i->issuer ? i->issuer : s->issuer, i->audience ? i->audience : "app-1", i->object, i->tenant, i->object, i->account,
 		  i->nonce ? i->nonce : i->seen_nonce, (long long)(clock_wall_ms() / 1000 + 3600));
 	text_base64_url(out, SPAN("{\"alg\":\"RS256\",\"kid\":\"k1\"}"));
 	buf_put_byte(out, '.');
@@ -214,11 +217,14 @@ static inline void scene_serve(void *self, struct http_exchange *x)
 	struct span path = http_seen(x)->path;
 
 	if (span_equal(path, SPAN("/tenant/v2.0/.well-known/openid-configuration"))) {
+		char text[SCENE_TEXT];
+
 		s->idp.discoveries++;
-		scene_answer_json(x, 200,
-				  "{\"issuer\":\"" SCENE_ISSUER "\",\"authorization_endpoint\":\"http://127.0.0.1:9000/authorize\","
-				  "\"token_endpoint\":\"http://127.0.0.1:9000/token\",\"device_authorization_endpoint\":"
-				  "\"http://127.0.0.1:9000/devicecode\",\"jwks_uri\":\"http://127.0.0.1:9000/keys\"}");
+		snprintf(text, sizeof text,
+			 "{\"issuer\":\"%s\",\"authorization_endpoint\":\"%s/authorize\",\"token_endpoint\":\"%s/token\","
+			 "\"device_authorization_endpoint\":\"%s/devicecode\",\"jwks_uri\":\"%s/keys\"}",
+			 s->issuer, s->base, s->base, s->base, s->base);
+		scene_answer_json(x, 200, text);
 	} else if (span_equal(path, SPAN("/token"))) {
 		scene_token_asked(s, x);
 	} else if (span_equal(path, SPAN("/keys"))) {
@@ -327,19 +333,43 @@ static inline struct link *scene_peer(struct scene *s, enum role role)
 	return link_new_take(s->outside, fds[1], role, ROLE_VAULT, 0, &events, s);
 }
 
-static inline void scene_pass(int64_t ms)
+#ifdef SCENE_REAL
+static inline void scene_stop_loop(void *self)
+{
+	loop_stop(self);
+}
+
+static inline void scene_pass(struct scene *s, int64_t ms)
+{
+	struct timer timer = { 0 };
+
+	timer_init(&timer, s->outside, scene_stop_loop, s->outside);
+	timer_after(&timer, ms);
+	loop_run(s->outside);
+	timer_stop(&timer);
+}
+
+static inline void scene_await(struct scene *s, bool *flag)
+{
+	for (int64_t until_ms = clock_monotonic_ms() + 60 * 1000; !*flag && clock_monotonic_ms() < until_ms;)
+		scene_pass(s, 1);
+	assert_true(*flag);
+}
+#else
+static inline void scene_pass(struct scene *s, int64_t ms)
 {
 	world_run_until(world_ms() + ms, NULL, NULL);
 }
 
-static inline void scene_await(bool *flag)
+static inline void scene_await(struct scene *s, bool *flag)
 {
 	int64_t until_ms = world_ms() + SCENE_WAIT_MS;
 
 	while (!*flag && world_ms() < until_ms)
-		scene_pass(1);
+		scene_pass(s, 1);
 	assert_true(*flag);
 }
+#endif
 
 static inline void scene_ready(void *host, enum fault fault, struct span why)
 {
@@ -360,7 +390,11 @@ static inline enum fault scene_start(struct scene *s)
 	const struct role_start start = { .config = &s->config, .files = files, .file_count = 1, .mac_key = SPAN(SCENE_MAC),
 					  .ready = scene_ready, .drained = scene_drained, .host = s };
 
+#ifdef SCENE_REAL
+	s->vault_loop = s->outside;
+#else
 	s->vault_loop = world_loop("vault");
+#endif
 	s->is_ready = s->is_drained = false;
 	s->start_fault = vault_role.start(&s->vault, s->vault_loop, &start, s->why);
 	if (s->start_fault != FAULT_OK)
@@ -368,7 +402,7 @@ static inline enum fault scene_start(struct scene *s)
 	s->gate = scene_peer(s, ROLE_GATE);
 	s->post = scene_peer(s, ROLE_POST);
 	s->desk = scene_peer(s, ROLE_DESK);
-	scene_await(&s->is_ready);
+	scene_await(s, &s->is_ready);
 	return FAULT_OK;
 }
 
@@ -384,10 +418,13 @@ static inline void scene_stop(struct scene *s)
 	if (s->vault)
 		vault_role.free(&s->vault);
 	scene_close_links(s);
-	scene_pass(1000);
+#ifndef SCENE_REAL
+	scene_pass(s, 1000);
 	loop_free(&s->vault_loop);
+#endif
 }
 
+#ifndef SCENE_REAL
 /* The death of the process, in the middle of whatever it was doing. */
 static inline void scene_kill(struct scene *s)
 {
@@ -395,26 +432,39 @@ static inline void scene_kill(struct scene *s)
 	vault_role.free(&s->vault);
 	world_buried(&s->vault_loop);
 	scene_close_links(s);
-	scene_pass(1000);
+	scene_pass(s, 1000);
 }
+#endif
 
 static inline void scene_begin(struct scene *s)
 {
 	const struct http_server_settings settings = { 0 };
 	struct address here;
+	int fd;
 
-	*s = (struct scene){ .key_file = SPAN(SCENE_KEY), .rewraps = true };
-	world_begin(5, SCENE_WALL_S * 1000LL);
+	*s = (struct scene){ .key_file = SPAN(SCENE_KEY), .rewraps = true, .folder = "/data", .port = SCENE_PORT };
 	trail_configure(TRAIL_SILENT, LEVEL_DEBUG);
-	s->config = (struct config){ .data = SPAN("/data"), .public_url = SPAN("https://mail.example.com/"), .login_failures_max = 20,
+#ifdef SCENE_REAL
+	strcpy(s->folder, "/tmp/postern-vault-XXXXXX");
+	assert_non_null(mkdtemp(s->folder));
+	s->port = 0;
+	s->outside = loop_new();
+#else
+	world_begin(5, SCENE_WALL_S * 1000LL);
+	s->outside = world_loop("outside");
+#endif
+	s->config = (struct config){ .data = span_of(s->folder), .public_url = SPAN("https://mail.example.com/"), .login_failures_max = 20,
 				     .verdict_wait_ms = 5000 };
 	s->idp = (struct scene_idp){ .account = "Ann@example.com", .tenant = "T-1", .object = "O-1" };
 	s->key = EVP_RSA_gen(2048);
-	s->outside = world_loop("outside");
 	s->arena = arena_new(64 * 1024 * 1024);
 	buf_init(&s->grant_bytes, MESSAGE_BYTES_MAX);
-	assert_true(address_parse(&here, SPAN("127.0.0.1"), 9000));
-	s->server = http_server_new(s->outside, listener_bind(&here, 16), NULL, &settings, scene_serve, s);
+	assert_true(address_parse(&here, SPAN("127.0.0.1"), s->port));
+	fd = listener_bind(&here, 16);
+	s->port = listener_address(fd).port;
+	snprintf(s->base, sizeof s->base, "http://127.0.0.1:%u", s->port);
+	snprintf(s->issuer, sizeof s->issuer, "%s/tenant/v2.0", s->base);
+	s->server = http_server_new(s->outside, fd, NULL, &settings, scene_serve, s);
 	assert_int_equal(scene_start(s), FAULT_OK);
 }
 
@@ -424,9 +474,14 @@ static inline void scene_end(struct scene *s)
 	for (size_t i = 0; i < s->mute_count; i++)
 		http_cut(s->mute[i]);
 	http_server_finish(&s->server);
-	scene_pass(60 * 1000);
+#ifdef SCENE_REAL
+	scene_pass(s, 200);
+	loop_free(&s->outside);
+#else
+	scene_pass(s, 60 * 1000);
 	loop_free(&s->outside);
 	world_end();
+#endif
 	json_decref(s->result);
 	buf_free(&s->grant_bytes);
 	arena_free(&s->arena);
@@ -454,7 +509,7 @@ static inline enum fault scene_call(struct scene *s, const char *operation, cons
 	va_start(list, format);
 	scene_send(s, operation, format, list);
 	va_end(list);
-	scene_await(&s->is_answered);
+	scene_await(s, &s->is_answered);
 	if (s->fault != FAULT_OK)
 		print_message("%s: %s %s\n", operation, fault_row(s->fault)->name, s->answer_why);
 	return s->fault;
@@ -484,7 +539,7 @@ static inline void scene_people(struct scene *s)
 	assert_int_equal(scene_call(s, "org.add", "{'name':'school','language':'fr'}"), FAULT_OK);
 	assert_int_equal(scene_call(s, "provider.add",
 				    "{'name':'m365','org':'school','kind':'microsoft','client_id':'app-1','client_secret':'s3cret','issuer':'%s',"
-				    "'smtp_host':'localhost','smtp_port':'2587'}", SCENE_ISSUER), FAULT_OK);
+				    "'smtp_host':'localhost','smtp_port':'2587'}", s->issuer), FAULT_OK);
 	assert_int_equal(scene_call(s, "mailbox.add",
 				    "{'address':'ann@example.com','org':'school','provider':'m365','name':'Ann','alias':['a@example.com']}"), FAULT_OK);
 }
@@ -496,7 +551,7 @@ static inline enum fault scene_login_from(struct scene *s, uint8_t mechanism, co
 	s->is_authorized = false;
 	link_send(s->gate, &MESSAGE_OF(authorize, .session = ++s->session, .protocol = GRANT_SMTP, .mechanism = mechanism, .user = span_of(user),
 				       .password = span_of(password), .listener = span_of(listener), .remote = span_of(remote)));
-	scene_await(&s->is_authorized);
+	scene_await(s, &s->is_authorized);
 	if (s->authorized == FAULT_OK)
 		assert_int_equal(grant_check(&s->grant, s->arena, buf_span(&s->grant_bytes), SPAN(SCENE_MAC), 0, s->session, clock_wall_ms()), FAULT_OK);
 	return s->authorized;
@@ -568,6 +623,6 @@ static inline enum fault scene_want_token(struct scene *s, uint64_t mailbox, uin
 	s->has_token = false;
 	link_send(s->post, &MESSAGE_OF(token_wanted, .request = 1, .mailbox = mailbox, .force = refused_generation != 0,
 				       .generation = refused_generation));
-	scene_await(&s->has_token);
+	scene_await(s, &s->has_token);
 	return (enum fault)s->token.fault;
 }

@@ -146,13 +146,13 @@ static void tokens_are_renewed_held_and_mended(void **state)
 	scene_people(&s);
 	scene_linked(&s);
 	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
-	scene_pass(2 * 3600 * 1000);
+	scene_pass(&s, 2 * 3600 * 1000);
 	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
 	assert_true(s.idp.tokens >= 2);
 	/* A policy blocks the next renewal. */
 	s.idp.token_status = 400;
 	s.idp.token_body = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS53003: Access has been blocked by Conditional Access policies.\"}";
-	scene_pass(3 * 3600 * 1000);
+	scene_pass(&s, 3 * 3600 * 1000);
 	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OAUTH_POLICY_BLOCKED);
 	assert_non_null(strstr(s.token_why, "AADSTS53003"));
 	assert_int_equal(scene_call(&s, "mailbox.show", "{'address':'ann@example.com'}"), FAULT_OK);
@@ -168,7 +168,7 @@ static void tokens_are_renewed_held_and_mended(void **state)
 	s.idp.token_body = NULL;
 	mended = s.mended;
 	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
-	scene_pass(100);
+	scene_pass(&s, 100);
 	assert_int_equal(s.mended, mended + 1);
 	assert_int_equal(s.mended_mailbox, 1);
 	scene_end(&s);
@@ -182,7 +182,7 @@ static void a_disabled_mailbox_gets_no_token(void **state)
 	scene_people(&s);
 	scene_linked(&s);
 	assert_int_equal(scene_call(&s, "mailbox.set", "{'address':'ann@example.com','enabled':false}"), FAULT_OK);
-	scene_pass(100);
+	scene_pass(&s, 100);
 	assert_false(s.state_enabled);
 	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_MAILBOX_DISABLED);
 	assert_int_equal(scene_call(&s, "mailbox.set", "{'address':'ann@example.com','enabled':true}"), FAULT_OK);
@@ -198,7 +198,7 @@ static void another_provider_wants_another_sign_in(void **state)
 	scene_people(&s);
 	scene_linked(&s);
 	assert_int_equal(scene_call(&s, "provider.add", "{'name':'second','org':'school','kind':'microsoft','client_id':'app-2','issuer':'%s'}",
-				    SCENE_ISSUER), FAULT_OK);
+				    s.issuer), FAULT_OK);
 	assert_int_equal(scene_call(&s, "mailbox.set", "{'address':'ann@example.com','provider':'second'}"), FAULT_OK);
 	assert_string_equal(scene_text(&s, "state"), "not linked");
 	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_NOT_LINKED);
@@ -274,13 +274,13 @@ static void what_was_answered_survives_power_loss(void **state)
 		snprintf(name, sizeof name, "org%d", round);
 		assert_int_equal(scene_call(&s, "org.add", "{'name':'%s'}", name), FAULT_OK);
 		scene_begin_call(&s, "org.add", "{'name':'%s-unheard'}", name);
-		scene_pass(round % 4);
+		scene_pass(&s, round % 4);
 		world_kill(s.vault_loop);
 		vault_role.free(&s.vault);
 		world_power_cut("/data", round % 2 ? WORLD_CUT_LOSE : WORLD_CUT_DICE);
 		world_buried(&s.vault_loop);
 		scene_close_links(&s);
-		scene_pass(100);
+		scene_pass(&s, 100);
 		assert_int_equal(scene_start(&s), FAULT_OK);
 		for (int i = 0; i <= round; i++)
 			assert_int_equal(scene_call(&s, "org.show", "{'name':'org%d'}", i), FAULT_OK);
@@ -294,9 +294,9 @@ static void a_drained_vault_says_so_and_takes_nothing_new(void **state)
 
 	scene_begin(&s);
 	scene_begin_call(&s, "org.add", "{'name':'last'}");
-	scene_pass(1);
+	scene_pass(&s, 1);
 	vault_role.drain(s.vault);
-	scene_await(&s.is_drained);
+	scene_await(&s, &s.is_drained);
 	assert_true(s.is_answered);
 	assert_int_equal(scene_call(&s, "org.add", "{'name':'late'}"), FAULT_SHUTTING_DOWN);
 	scene_end(&s);
@@ -328,7 +328,7 @@ static void segment_keys_are_wrapped_and_unwrapped(void **state)
 
 	scene_begin(&s);
 	link_send(s.post, &MESSAGE_OF(segment_key_wanted, .request = 1));
-	scene_await(&s.has_segment);
+	scene_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_OK);
 	assert_int_equal(s.segment_key_size, 32);
 	memcpy(key, s.segment_key, 32);
@@ -337,13 +337,13 @@ static void segment_keys_are_wrapped_and_unwrapped(void **state)
 	assert_int_equal(scene_start(&s), FAULT_OK);
 	s.has_segment = false;
 	link_send(s.post, &MESSAGE_OF(segment_unwrap, .request = 2, .wrapped = { wrapped, wrapped_size }));
-	scene_await(&s.has_segment);
+	scene_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_OK);
 	assert_memory_equal(s.segment_key, key, 32);
 	s.has_segment = false;
 	wrapped[20] = (char)(wrapped[20] ^ 1);
 	link_send(s.post, &MESSAGE_OF(segment_unwrap, .request = 3, .wrapped = { wrapped, wrapped_size }));
-	scene_await(&s.has_segment);
+	scene_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_KEY_WRONG);
 	assert_int_equal(s.segment_key_size, 0);
 	scene_end(&s);
@@ -373,12 +373,12 @@ static void t_vault_61_keys_rotate_under_use(void **state)
 		scene_begin_call(&s, "key.rotate", "{}");
 		for (int i = 0; i < 5; i++) {
 			assert_int_equal(scene_want_token(&s, 1, s.token.generation), FAULT_OK);
-			scene_pass(61 * 1000 / 5);
+			scene_pass(&s, 61 * 1000 / 5);
 		}
 		assert_true(s.is_answered);
 		assert_int_equal(s.fault, FAULT_OK);
 	}
-	scene_pass(60 * 1000);
+	scene_pass(&s, 60 * 1000);
 	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
 	assert_int_equal(json_array_size(json_object_get(s.result, "items")), 21);
 	for (size_t i = 0; i < 20; i++) {
@@ -407,7 +407,7 @@ static void t_vault_61_a_rotation_goes_on_after_a_death(void **state)
 	scene_linked(&s);
 	for (int round = 0; round < 12; round++) {
 		scene_begin_call(&s, "key.rotate", "{}");
-		scene_pass(round);
+		scene_pass(&s, round);
 		if (round % 2)
 			scene_kill(&s);
 		else
@@ -417,7 +417,7 @@ static void t_vault_61_a_rotation_goes_on_after_a_death(void **state)
 		assert_int_equal(scene_call(&s, "provider.show", "{'name':'p%d'}", round), FAULT_OK);
 		assert_true(json_is_true(json_object_get(s.result, "client_secret")));
 	}
-	scene_pass(2 * 60 * 1000);
+	scene_pass(&s, 2 * 60 * 1000);
 	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
 	for (size_t i = 0; i + 1 < json_array_size(json_object_get(s.result, "items")); i++)
 		assert_string_equal(key_state(&s, i), "ended");
@@ -435,28 +435,28 @@ static void an_old_key_waits_for_the_spool(void **state)
 	scene_begin(&s);
 	s.rewraps = false;
 	link_send(s.post, &MESSAGE_OF(segment_key_wanted, .request = 1));
-	scene_await(&s.has_segment);
+	scene_await(&s, &s.has_segment);
 	memcpy(wrapped, s.segment_wrapped, size = s.segment_wrapped_size);
 	assert_int_equal(scene_call(&s, "key.rotate", "{}"), FAULT_OK);
-	scene_pass(5 * 60 * 1000);
+	scene_pass(&s, 5 * 60 * 1000);
 	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
 	assert_string_equal(key_state(&s, 0), "retiring");
 	s.has_segment = false;
 	link_send(s.post, &MESSAGE_OF(segment_unwrap, .request = 2, .wrapped = { wrapped, size }));
-	scene_await(&s.has_segment);
+	scene_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_OK);
 	assert_memory_not_equal(s.segment_wrapped, wrapped, 8);
 	link_send(s.post, &MESSAGE_OF(segment_rotated, .key_id = 2, .fault = FAULT_DISK_FULL));
-	scene_pass(1000);
+	scene_pass(&s, 1000);
 	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
 	assert_string_equal(key_state(&s, 0), "retiring");
 	link_send(s.post, &MESSAGE_OF(segment_rotated, .key_id = 2));
-	scene_pass(1000);
+	scene_pass(&s, 1000);
 	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
 	assert_string_equal(key_state(&s, 0), "ended");
 	s.has_segment = false;
 	link_send(s.post, &MESSAGE_OF(segment_unwrap, .request = 3, .wrapped = { wrapped, size }));
-	scene_await(&s.has_segment);
+	scene_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_KEY_WRONG);
 	scene_end(&s);
 }
@@ -473,7 +473,7 @@ static void post_hears_of_every_mailbox_when_it_comes(void **state)
 	scene_stop(&s);
 	s.states = 0;
 	assert_int_equal(scene_start(&s), FAULT_OK);
-	scene_pass(1000);
+	scene_pass(&s, 1000);
 	assert_int_equal(s.states, 2);
 	scene_end(&s);
 }
