@@ -19,6 +19,7 @@ struct map {
 	bool fold; /* ASCII letters are compared without case */
 };
 
+/* An empty map; and an end to its table, not to what stood in it. */
 void map_init(struct map *, bool fold);
 void map_free(struct map *);
 
@@ -31,6 +32,7 @@ void *map_put(struct map *, struct span key, void *value);
 /* Takes it out and returns it, or NULL. */
 void *map_remove(struct map *, struct span key);
 
+/* How many stand in it. */
 size_t map_count(const struct map *);
 
 /* Each value once, in no order: begin with `*at` 0; NULL at the end. The map may lose the value just given, but gain nothing meanwhile. */

@@ -7,7 +7,7 @@
  *           takes the same steps as a known one.
  * Owns      Nothing.
  * Refuses   Whatever does not look like one: client_password_credential() gives an empty span; the check still takes its steps.
- * See       architecture section 5 */
+ * See       docs/decisions/0052-logins.md */
 #pragma once
 #include "base/buf.h"
 #include "base/seal.h"

@@ -13,6 +13,7 @@ enum { THROTTLE_WINDOW_MS = 10 * 60 * 1000, THROTTLE_PLACES = 16384 };
 
 struct throttle;
 
+/* Whoever fails more often than this within the window is over. */
 struct throttle *throttle_new(unsigned failures_max);
 void throttle_free(struct throttle **);
 

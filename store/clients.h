@@ -25,6 +25,7 @@ struct client_row {
 	int64_t made_at_ms, used_at_ms;      /* made; last recognised, 0 for never */
 };
 
+/* All clients by number; one added (its number is chosen), changed, removed. */
 MUST_CHECK enum fault clients_each(struct sqlite *, bool (*each)(void *self, const struct client_row *), void *self);
 MUST_CHECK enum fault clients_add(struct sqlite *, const struct client_row *, uint64_t *id_out);
 MUST_CHECK enum fault clients_set(struct sqlite *, const struct client_row *);

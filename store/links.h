@@ -18,6 +18,7 @@ struct link_row {
 	bool spent;
 };
 
+/* All links by number; one added, its number chosen. */
 MUST_CHECK enum fault links_each(struct sqlite *, bool (*each)(void *self, const struct link_row *), void *self);
 MUST_CHECK enum fault links_add(struct sqlite *, const struct link_row *, uint64_t *id_out);
 

@@ -17,6 +17,7 @@ struct mailbox_row {
 	bool enabled;
 };
 
+/* All mailboxes by number; one added (its number is chosen), changed, removed. */
 MUST_CHECK enum fault mailboxes_each(struct sqlite *, bool (*each)(void *self, const struct mailbox_row *), void *self);
 MUST_CHECK enum fault mailboxes_add(struct sqlite *, const struct mailbox_row *, uint64_t *id_out);
 MUST_CHECK enum fault mailboxes_set(struct sqlite *, const struct mailbox_row *);

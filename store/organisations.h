@@ -15,6 +15,7 @@ struct organisation_row {
 	uint64_t notice_mailbox; /* that reports are sent from when nothing else works; 0 for none */
 };
 
+/* All organisations by number; one added (its number is chosen), changed, removed. */
 MUST_CHECK enum fault organisations_each(struct sqlite *, bool (*each)(void *self, const struct organisation_row *), void *self);
 MUST_CHECK enum fault organisations_add(struct sqlite *, const struct organisation_row *, uint64_t *id_out);
 MUST_CHECK enum fault organisations_set(struct sqlite *, const struct organisation_row *);

@@ -15,6 +15,7 @@ struct provider_row {
 	int64_t smtp_tls, mechanism;                                          /* as in message `token`; -1: as its kind has it */
 };
 
+/* All providers by number; one added (its number is chosen), changed, removed. */
 MUST_CHECK enum fault providers_each(struct sqlite *, bool (*each)(void *self, const struct provider_row *), void *self);
 MUST_CHECK enum fault providers_add(struct sqlite *, const struct provider_row *, uint64_t *id_out);
 MUST_CHECK enum fault providers_set(struct sqlite *, const struct provider_row *);

@@ -19,6 +19,7 @@ struct refused_row {
 	int64_t times;             /* how often in a row */
 };
 
+/* One more. */
 MUST_CHECK enum fault refused_add(struct sqlite *, const struct refused_row *);
 
 /* Drops all but the newest REFUSED_ROWS_MAX. */

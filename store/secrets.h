@@ -16,6 +16,7 @@ struct secret_row {
 	struct span sealed;
 };
 
+/* Puts one into its place, whatever stood there. */
 MUST_CHECK enum fault secrets_put(struct sqlite *, const struct secret_row *);
 
 /* Gives the one row to `each`, or does not call it when there is none. */
@@ -23,6 +24,7 @@ MUST_CHECK enum fault secrets_get(struct sqlite *, struct span subject, uint64_t
 				  void (*each)(void *self, const struct secret_row *), void *self);
 /* Puts `sealed` (under `key`) in the place of `before`; nothing happens when something else stands there by now. */
 MUST_CHECK enum fault secrets_reseal(struct sqlite *, const struct secret_row *, struct span before);
+/* Removes one; all of a subject. */
 MUST_CHECK enum fault secrets_remove(struct sqlite *, struct span subject, uint64_t row, struct span name);
 MUST_CHECK enum fault secrets_remove_all(struct sqlite *, struct span subject, uint64_t row);
 
@@ -39,6 +41,7 @@ struct key_row {
 	int64_t secret_count;
 };
 
+/* All keys by number, ended ones too. */
 MUST_CHECK enum fault keys_each(struct sqlite *, bool (*each)(void *self, const struct key_row *), void *self);
 
 /* Makes room for a key and gives its id; keys_seal() puts it there. Both belong into one transaction. */

@@ -17,6 +17,7 @@ struct sign_in_row {
 	int64_t linked_at_ms, refreshed_at_ms, expires_at_ms; /* wall clock; the end is the access token's */
 };
 
+/* All sign-ins by mailbox; one put in the place of what was known, removed. */
 MUST_CHECK enum fault sign_ins_each(struct sqlite *, bool (*each)(void *self, const struct sign_in_row *), void *self);
 MUST_CHECK enum fault sign_ins_put(struct sqlite *, const struct sign_in_row *);
 MUST_CHECK enum fault sign_ins_remove(struct sqlite *, uint64_t mailbox);

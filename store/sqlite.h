@@ -9,7 +9,7 @@
  * Refuses   A damaged file (FAULT_DATABASE_DAMAGED), one of a newer schema (FAULT_DATABASE_NEWER), one of another program or in use by another
  *           process (FAULT_DATABASE_FAILED). A row that exists already: FAULT_EXISTS; one that others need, or that needs one that is
  *           missing: FAULT_IN_USE. A full disk: FAULT_DISK_FULL. The rest: FAULT_DATABASE_FAILED.
- * See       docs/decisions/0006-vault-store.md */
+ * See       docs/decisions/0051-vault-store.md */
 #pragma once
 #include "base/fault.h"
 

@@ -15,6 +15,7 @@ struct account {
 	struct span address;        /* what to call it: the address that came, or the subject */
 };
 
+/* Who a token names. */
 struct account account_of(const struct jwt *, enum provider_account);
 
 /* Whether one of the addresses that the provider vouches for is `address` or one of the lines of `aliases`. */

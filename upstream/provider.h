@@ -45,6 +45,7 @@ struct provider *provider_new_take(struct loop *, struct http_client *, const st
 /* Whoever waits is answered FAULT_CLOSED. */
 void provider_free(struct provider **);
 
+/* As stored; and the row of the table it follows. */
 const struct provider_row *provider_row(const struct provider *);
 const struct provider_kind *provider_kind(const struct provider *);
 

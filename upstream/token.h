@@ -38,6 +38,7 @@ struct token_host {
 	void (*changed)(void *host, uint64_t mailbox, enum fault, struct span why);
 };
 
+/* Whoever waits when they are freed is answered FAULT_VAULT_AWAY. */
 struct tokens *tokens_new(struct loop *, struct http_client *, const struct token_host *, void *host);
 void tokens_free(struct tokens **);
 
@@ -66,6 +67,7 @@ typedef void token_done(void *self, uint64_t request, const struct token_answer 
  * An unknown mailbox gives FAULT_NOT_LINKED. */
 void tokens_want(struct tokens *, uint64_t mailbox, uint64_t refused_generation, token_done *done, void *self, uint64_t request);
 
+/* The host's answers to `load` and `save`. */
 void tokens_loaded(struct tokens *, uint64_t mailbox, enum fault, const struct token_kept *);
 void tokens_stored(struct tokens *, uint64_t mailbox, enum fault);
 

@@ -34,6 +34,7 @@ void arguments_word(struct arguments *, const char *name, struct span *out);
 /* A mail address, or empty where `may_be_empty`. */
 void arguments_address(struct arguments *, const char *name, bool may_be_empty, struct span *out);
 
+/* en or fr; yes or no; a number, as JSON or as text. */
 void arguments_language(struct arguments *, const char *name, enum language *out);
 void arguments_flag(struct arguments *, const char *name, bool *out);
 void arguments_number(struct arguments *, const char *name, int64_t least, int64_t most, int64_t *out);

@@ -85,7 +85,7 @@ void authorize_start(struct vault *v)
 		panic("the database gave its clients but not its revocations");
 }
 
-int64_t authorize_revocation_ms(struct vault *v, uint64_t client)
+int64_t authorize_moment_ms(struct vault *v, uint64_t client)
 {
 	const struct revocation *r = registry_by_id(&v->revocations, client);
 	int64_t now_ms = clock_wall_ms();
@@ -305,7 +305,7 @@ static bool make_grant(struct vault *v, const struct vault_peer *peer, const str
 		.client_name = c->row.name,
 		.organisation = o ? o->row.name : (struct span){ "", 0 },
 		.protocol = (enum grant_protocol)m->protocol,
-		.issued_at_ms = authorize_revocation_ms(v, c->row.id),
+		.issued_at_ms = authorize_moment_ms(v, c->row.id),
 		.sender_rule = (enum grant_sender_rule)c->row.sender_rule,
 		.maps = maps_of(&k),
 		.verdict_wait_ms = c->row.verdict_wait_ms < 0 ? v->config->verdict_wait_ms : c->row.verdict_wait_ms,

@@ -44,4 +44,4 @@ void consent_unpress(struct vault *, struct consent *);
 /* What a page shows of a link, good or not (NULL: unknown). */
 json_t *consent_describe(const struct vault *, const struct consent *, const struct asker *);
 
-operation_run consent_press, consent_finish;
+vault_run consent_press, consent_finish;

@@ -84,6 +84,7 @@ void vault_tell(struct vault *, enum role, const struct message *);
 /* Sends to one, if it is still there. */
 void vault_tell_one(struct vault *, enum role, unsigned index, const struct message *);
 
+/* Puts it into the list, and takes it out; the latter also when it is in none. */
 void vault_pending_add(struct vault *, struct vault_pending *, void (*drop)(void *self), void *self);
 void vault_pending_remove(struct vault_pending *);
 
@@ -127,12 +128,12 @@ void asker_answer_print(struct vault *, const struct asker *, enum fault, const 
 /* Notes a change in the log, with the actor's name. */
 void asker_note(struct vault *, const struct asker *, struct span name, struct span organisation);
 
-typedef void operation_run(struct vault *, const struct asker *, const json_t *arguments);
+typedef void vault_run(struct vault *, const struct asker *, const json_t *arguments);
 
 /* One row an operation; each file of operations has its own table, ended by a NULL name. */
 struct vault_operation {
 	const char *name;
-	operation_run *run;
+	vault_run *run;
 };
 extern const struct vault_operation organisation_operations[], provider_operations[], mailbox_operations[], client_operations[],
 	key_operations[], consent_operations[], status_operations[];
@@ -149,12 +150,16 @@ struct span operations_organisation(const struct vault *, uint64_t id);
 void operations_call(struct vault *, const struct vault_peer *, const struct message_call *);
 
 /* --- authorize.c */
+
+/* Answers a gate. */
 void authorize_client(struct vault *, const struct vault_peer *, const struct message_authorize *);
 void authorize_start(struct vault *);
 void authorize_free(struct vault *);
 
 /* A login with this client's password of before can be named from now on. */
 void authorize_end_credential(struct vault *, const struct client_row *);
+
+/* Writes down when clients were last recognised. */
 void authorize_store_use(struct vault *);
 
 /* Tells gates and posts that grants of this client up to `at_ms` are void, and remembers it for grants to come. */
@@ -163,8 +168,8 @@ void authorize_revoke(struct vault *, uint64_t client, int64_t at_ms);
 /* Tells a post that came what was revoked within the life of a grant. */
 void authorize_tell(struct vault *, const struct vault_peer *);
 
-/* When the newest void grant of a client may have been issued at the latest; never before what it was last time. */
-int64_t authorize_revocation_ms(struct vault *, uint64_t client);
+/* The moment to write on a grant or a revocation of this client: now, but always behind its last revocation. */
+int64_t authorize_moment_ms(struct vault *, uint64_t client);
 
 /* --- refusals.c */
 void refusals_start(struct vault *);

@@ -5,7 +5,7 @@
  * Promise   What was sealed opens only in its own place and under its own key. A key that ended opens nothing any more.
  * Owns      Root keys and keys, in locked memory.
  * Refuses   A key file without a key of 32 bytes: FAULT_KEY_UNREADABLE. A database whose keys no root key opens: FAULT_KEY_WRONG.
- * See       docs/decisions/0006-vault-keys.md; base/seal.h */
+ * See       docs/decisions/0050-vault-keys.md; base/seal.h */
 #pragma once
 #include "store/secrets.h"
 

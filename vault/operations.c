@@ -73,7 +73,7 @@ struct span operations_organisation(const struct vault *v, uint64_t id)
 	return o ? o->row.name : (struct span){ "", 0 };
 }
 
-static operation_run *find(struct span name)
+static vault_run *find(struct span name)
 {
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
 		for (const struct vault_operation *o = tables[i]; o->name; o++)
@@ -108,7 +108,7 @@ void operations_call(struct vault *v, const struct vault_peer *peer, const struc
 {
 	struct asker a = { .role = peer->role, .index = peer->index, .request = m->request,
 			   .language = m->language < LANGUAGE_COUNT ? (enum language)m->language : LANGUAGE_EN };
-	operation_run *run = find(m->operation);
+	vault_run *run = find(m->operation);
 	json_t *arguments;
 
 	snprintf(a.actor, sizeof a.actor, "%.*s", SPAN_ARGS(m->actor));

@@ -233,7 +233,7 @@ static struct change *edit_new(struct vault *v, const struct asker *asker, const
 	struct edit *e = c->data;
 
 	e->asker = *asker;
-	e->at_ms = client ? authorize_revocation_ms(v, client->row.id) : clock_wall_ms();
+	e->at_ms = client ? authorize_moment_ms(v, client->row.id) : clock_wall_ms();
 	if (client) {
 		e->row = registry_copy_client(c->arena, &client->row);
 		e->before = e->row;

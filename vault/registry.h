@@ -47,6 +47,7 @@ struct registry {
 	struct map clients, client_names, client_credentials;
 };
 
+/* Empty; and an end to all rows, though not to the providers' objects. */
 void registry_init(struct registry *);
 void registry_fini(struct registry *);
 
@@ -57,6 +58,7 @@ struct registry_mailbox *registry_put_mailbox(struct registry *, const struct ma
 struct registry_client *registry_put_client(struct registry *, const struct client_row *);
 void registry_put_sign_in(struct registry *, const struct sign_in_row *);
 
+/* Takes a row out. */
 void registry_remove_organisation(struct registry *, uint64_t id);
 void registry_remove_provider(struct registry *, uint64_t id);
 void registry_remove_client(struct registry *, uint64_t id);

@@ -9,7 +9,7 @@
  *           - No refresh token, client secret or key leaves this process. Access tokens go to post, one mailbox at a time; grants to gates.
  * Owns      The database, its thread, the token life cycle, links.
  * Refuses   To start with an unreadable or wrong key, a damaged or newer database: the fault and its text are the answer to keeper.
- * See       `vault_role` in loop/role.h; vault/inner.h for the parts */
+ * See       `vault_role` in loop/role.h; vault/inner.h for the parts; docs/decisions/0050 to 0052 */
 #pragma once
 #include "loop/role.h"
 

@@ -1,40 +1,40 @@
 /* The role itself: what people change, what happens when disk, key or database fail, and keys that rotate while everything runs. */
-#include "vault/test_scene.h"
+#include "tests/vault_stage.h"
 
 #include "vault/keyring.h"
 
 static void settings_are_added_shown_changed_and_removed(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
-	assert_int_equal(scene_call(&s, "org.set", "{'name':'school','title':'The School','notice_mailbox':'ann@example.com'}"), FAULT_OK);
-	assert_string_equal(scene_text(&s, "notice_mailbox"), "ann@example.com");
-	assert_string_equal(scene_text(&s, "language"), "fr");
-	assert_int_equal(scene_call(&s, "provider.show", "{'name':'M365'}"), FAULT_OK);
-	assert_string_equal(scene_text(&s, "redirect_uri"), "https://mail.example.com/oauth/callback");
-	assert_string_equal(scene_text(&s, "mechanism"), "xoauth2");
+	stage_begin(&s);
+	stage_people(&s);
+	assert_int_equal(stage_call(&s, "org.set", "{'name':'school','title':'The School','notice_mailbox':'ann@example.com'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "notice_mailbox"), "ann@example.com");
+	assert_string_equal(stage_text(&s, "language"), "fr");
+	assert_int_equal(stage_call(&s, "provider.show", "{'name':'M365'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "redirect_uri"), "https://mail.example.com/oauth/callback");
+	assert_string_equal(stage_text(&s, "mechanism"), "xoauth2");
 	assert_true(json_is_true(json_object_get(s.result, "client_secret")));
-	assert_int_equal(scene_call(&s, "provider.set", "{'name':'m365','smtp_port':'25'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "provider.set", "{'name':'m365','smtp_port':'25'}"), FAULT_OK);
 	assert_int_equal(json_integer_value(json_object_get(s.result, "smtp_port")), 25);
 	assert_true(json_is_true(json_object_get(s.result, "client_secret")));
-	assert_int_equal(scene_call(&s, "mailbox.set", "{'address':'ann@example.com','alias':[''],'owner':'owner@example.com'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'ann@example.com','alias':[''],'owner':'owner@example.com'}"), FAULT_OK);
 	assert_int_equal(json_array_size(json_object_get(s.result, "alias")), 0);
-	assert_int_equal(scene_call(&s, "mailbox.list", "{'org':'school'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.list", "{'org':'school'}"), FAULT_OK);
 	assert_int_equal(json_array_size(json_object_get(s.result, "items")), 1);
-	assert_int_equal(scene_call(&s, "mailbox.list", "{'org':'other'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.list", "{'org':'other'}"), FAULT_OK);
 	assert_int_equal(json_array_size(json_object_get(s.result, "items")), 0);
-	assert_int_equal(scene_call(&s, "org.remove", "{'name':'school'}"), FAULT_IN_USE);
-	assert_int_equal(scene_call(&s, "provider.remove", "{'name':'m365'}"), FAULT_IN_USE);
-	assert_int_equal(scene_call(&s, "mailbox.remove", "{'address':'ANN@example.com'}"), FAULT_OK);
-	assert_int_equal(scene_call(&s, "provider.remove", "{'name':'m365'}"), FAULT_OK);
-	assert_int_equal(scene_call(&s, "org.show", "{'name':'school'}"), FAULT_OK);
-	assert_string_equal(scene_text(&s, "notice_mailbox"), "");
-	assert_int_equal(scene_call(&s, "org.remove", "{'name':'school'}"), FAULT_OK);
-	assert_int_equal(scene_call(&s, "org.list", "{}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "org.remove", "{'name':'school'}"), FAULT_IN_USE);
+	assert_int_equal(stage_call(&s, "provider.remove", "{'name':'m365'}"), FAULT_IN_USE);
+	assert_int_equal(stage_call(&s, "mailbox.remove", "{'address':'ANN@example.com'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "provider.remove", "{'name':'m365'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "org.show", "{'name':'school'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "notice_mailbox"), "");
+	assert_int_equal(stage_call(&s, "org.remove", "{'name':'school'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "org.list", "{}"), FAULT_OK);
 	assert_int_equal(json_array_size(json_object_get(s.result, "items")), 0);
-	scene_end(&s);
+	stage_end(&s);
 }
 
 static void what_is_wrong_is_refused_by_name(void **state)
@@ -83,239 +83,239 @@ static void what_is_wrong_is_refused_by_name(void **state)
 		{ "org.list", "[1]", FAULT_MALFORMED, "" },
 		{ "org.list", "{'a':1,'a':2}", FAULT_MALFORMED, "" },
 	};
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
+	stage_begin(&s);
+	stage_people(&s);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		assert_int_equal(scene_call(&s, cases[i].operation, "%s", cases[i].arguments), cases[i].fault);
+		assert_int_equal(stage_call(&s, cases[i].operation, "%s", cases[i].arguments), cases[i].fault);
 		assert_non_null(strstr(s.answer_why, cases[i].says));
 	}
-	assert_int_equal(scene_call(&s, "status", "{}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "status", "{}"), FAULT_OK);
 	assert_int_equal(json_integer_value(json_object_get(s.result, "organisations")), 1);
 	assert_int_equal(json_integer_value(json_object_get(s.result, "clients")), 0);
-	scene_end(&s);
+	stage_end(&s);
 }
 
 /* One organisation has no hand on what belongs to another. */
 static void organisations_are_kept_apart(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
-	assert_int_equal(scene_call(&s, "org.add", "{'name':'other'}"), FAULT_OK);
-	assert_int_equal(scene_call(&s, "mailbox.add", "{'address':'eve@other.example','org':'other','provider':'m365'}"), FAULT_NOT_FOUND);
-	assert_int_equal(scene_call(&s, "provider.add", "{'name':'own','org':'other','kind':'smtp','smtp_host':'localhost','smtp_tls':'none'}"), FAULT_OK);
-	assert_int_equal(scene_call(&s, "mailbox.add", "{'address':'eve@other.example','org':'other','provider':'own'}"), FAULT_OK);
-	assert_int_equal(scene_call(&s, "client.add", "{'name':'c','org':'other','mailbox':['ann@example.com']}"), FAULT_NOT_FOUND);
-	assert_int_equal(scene_call(&s, "client.add", "{'name':'c','org':'other','mailbox':['eve@other.example'],'sender':['ann@example.com']}"),
+	stage_begin(&s);
+	stage_people(&s);
+	assert_int_equal(stage_call(&s, "org.add", "{'name':'other'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.add", "{'address':'eve@other.example','org':'other','provider':'m365'}"), FAULT_NOT_FOUND);
+	assert_int_equal(stage_call(&s, "provider.add", "{'name':'own','org':'other','kind':'smtp','smtp_host':'localhost','smtp_tls':'none'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.add", "{'address':'eve@other.example','org':'other','provider':'own'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "client.add", "{'name':'c','org':'other','mailbox':['ann@example.com']}"), FAULT_NOT_FOUND);
+	assert_int_equal(stage_call(&s, "client.add", "{'name':'c','org':'other','mailbox':['eve@other.example'],'sender':['ann@example.com']}"),
 			 FAULT_FORBIDDEN);
-	assert_int_equal(scene_call(&s, "org.set", "{'name':'other','notice_mailbox':'ann@example.com'}"), FAULT_NOT_FOUND);
-	scene_end(&s);
+	assert_int_equal(stage_call(&s, "org.set", "{'name':'other','notice_mailbox':'ann@example.com'}"), FAULT_NOT_FOUND);
+	stage_end(&s);
 }
 
 /* A server that wants no sign-in: ready at once, and post gets no token for it. */
 static void a_plain_server_needs_no_link(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	assert_int_equal(scene_call(&s, "org.add", "{'name':'o'}"), FAULT_OK);
-	assert_int_equal(scene_call(&s, "provider.add", "{'name':'p','org':'o','kind':'smtp','smtp_host':'localhost','smtp_port':2525,'smtp_tls':'none'}"),
+	stage_begin(&s);
+	assert_int_equal(stage_call(&s, "org.add", "{'name':'o'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "provider.add", "{'name':'p','org':'o','kind':'smtp','smtp_host':'localhost','smtp_port':2525,'smtp_tls':'none'}"),
 			 FAULT_OK);
-	assert_int_equal(scene_call(&s, "mailbox.add", "{'address':'a@o.example','org':'o','provider':'p'}"), FAULT_OK);
-	assert_string_equal(scene_text(&s, "state"), "ready");
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.add", "{'address':'a@o.example','org':'o','provider':'p'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "state"), "ready");
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_OK);
 	assert_int_equal(s.token.mechanism, 0);
 	assert_int_equal(s.token.tls, 0);
 	assert_int_equal(s.token.port, 2525);
 	assert_string_equal(s.access_token, "");
-	assert_int_equal(scene_call(&s, "mailbox.link", "{'address':'a@o.example'}"), FAULT_FORBIDDEN);
-	scene_end(&s);
+	assert_int_equal(stage_call(&s, "mailbox.link", "{'address':'a@o.example'}"), FAULT_FORBIDDEN);
+	stage_end(&s);
 }
 
 /* --- tokens */
 
 static void tokens_are_renewed_held_and_mended(void **state)
 {
-	struct scene s;
+	struct stage s;
 	unsigned mended;
 
-	scene_begin(&s);
-	scene_people(&s);
-	scene_linked(&s);
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
-	scene_pass(&s, 2 * 3600 * 1000);
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
+	stage_begin(&s);
+	stage_people(&s);
+	stage_linked(&s);
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_OK);
+	stage_pass(&s, 2 * 3600 * 1000);
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_OK);
 	assert_true(s.idp.tokens >= 2);
 	/* A policy blocks the next renewal. */
 	s.idp.token_status = 400;
 	s.idp.token_body = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS53003: Access has been blocked by Conditional Access policies.\"}";
-	scene_pass(&s, 3 * 3600 * 1000);
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OAUTH_POLICY_BLOCKED);
+	stage_pass(&s, 3 * 3600 * 1000);
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_OAUTH_POLICY_BLOCKED);
 	assert_non_null(strstr(s.token_why, "AADSTS53003"));
-	assert_int_equal(scene_call(&s, "mailbox.show", "{'address':'ann@example.com'}"), FAULT_OK);
-	assert_string_equal(scene_text(&s, "state"), "needs a sign-in");
-	assert_non_null(strstr(scene_text(&s, "provider_says"), "AADSTS53003"));
-	assert_int_equal(scene_call(&s, "status", "{}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.show", "{'address':'ann@example.com'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "state"), "needs a sign-in");
+	assert_non_null(strstr(stage_text(&s, "provider_says"), "AADSTS53003"));
+	assert_int_equal(stage_call(&s, "status", "{}"), FAULT_OK);
 	assert_int_equal(json_array_size(json_object_get(s.result, "attention")), 1);
 	/* The vault dies; the trouble is remembered. The administrator mends it, the next question notices, and post hears of it. */
-	scene_kill(&s);
-	assert_int_equal(scene_start(&s), FAULT_OK);
-	assert_int_equal(scene_call(&s, "mailbox.show", "{'address':'ann@example.com'}"), FAULT_OK);
-	assert_string_equal(scene_text(&s, "state"), "needs a sign-in");
+	stage_kill(&s);
+	assert_int_equal(stage_start(&s), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.show", "{'address':'ann@example.com'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "state"), "needs a sign-in");
 	s.idp.token_body = NULL;
 	mended = s.mended;
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
-	scene_pass(&s, 100);
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_OK);
+	stage_pass(&s, 100);
 	assert_int_equal(s.mended, mended + 1);
 	assert_int_equal(s.mended_mailbox, 1);
-	scene_end(&s);
+	stage_end(&s);
 }
 
 static void a_disabled_mailbox_gets_no_token(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
-	scene_linked(&s);
-	assert_int_equal(scene_call(&s, "mailbox.set", "{'address':'ann@example.com','enabled':false}"), FAULT_OK);
-	scene_pass(&s, 100);
+	stage_begin(&s);
+	stage_people(&s);
+	stage_linked(&s);
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'ann@example.com','enabled':false}"), FAULT_OK);
+	stage_pass(&s, 100);
 	assert_false(s.state_enabled);
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_MAILBOX_DISABLED);
-	assert_int_equal(scene_call(&s, "mailbox.set", "{'address':'ann@example.com','enabled':true}"), FAULT_OK);
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
-	scene_end(&s);
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_MAILBOX_DISABLED);
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'ann@example.com','enabled':true}"), FAULT_OK);
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_OK);
+	stage_end(&s);
 }
 
 static void another_provider_wants_another_sign_in(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
-	scene_linked(&s);
-	assert_int_equal(scene_call(&s, "provider.add", "{'name':'second','org':'school','kind':'microsoft','client_id':'app-2','issuer':'%s'}",
-				    s.issuer), FAULT_OK);
-	assert_int_equal(scene_call(&s, "mailbox.set", "{'address':'ann@example.com','provider':'second'}"), FAULT_OK);
-	assert_string_equal(scene_text(&s, "state"), "not linked");
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_NOT_LINKED);
-	scene_stop(&s);
-	assert_int_equal(scene_start(&s), FAULT_OK);
-	assert_int_equal(scene_want_token(&s, 1, 0), FAULT_NOT_LINKED);
-	scene_end(&s);
+	stage_begin(&s);
+	stage_people(&s);
+	stage_linked(&s);
+	assert_int_equal(stage_call(&s, "provider.add", "{'name':'second','org':'school','kind':'microsoft','client_id':'app-2','issuer':'%s'}",
+				    s.idp.issuer), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'ann@example.com','provider':'second'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "state"), "not linked");
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_NOT_LINKED);
+	stage_stop(&s);
+	assert_int_equal(stage_start(&s), FAULT_OK);
+	assert_int_equal(stage_want_token(&s, 1, 0), FAULT_NOT_LINKED);
+	stage_end(&s);
 }
 
 /* --- bad disks, keys and databases */
 
 static void a_changed_key_is_noticed(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
-	scene_stop(&s);
+	stage_begin(&s);
+	stage_people(&s);
+	stage_stop(&s);
 	s.key_file = SPAN("another key, of thirty-two bytes");
-	assert_int_equal(scene_start(&s), FAULT_KEY_WRONG);
+	assert_int_equal(stage_start(&s), FAULT_KEY_WRONG);
 	loop_free(&s.vault_loop);
 	s.key_file = SPAN("nonsense");
-	assert_int_equal(scene_start(&s), FAULT_KEY_UNREADABLE);
+	assert_int_equal(stage_start(&s), FAULT_KEY_UNREADABLE);
 	loop_free(&s.vault_loop);
 	s.key_file = SPAN("");
-	assert_int_equal(scene_start(&s), FAULT_KEY_UNREADABLE);
+	assert_int_equal(stage_start(&s), FAULT_KEY_UNREADABLE);
 	loop_free(&s.vault_loop);
-	s.key_file = SPAN(SCENE_KEY);
-	assert_int_equal(scene_start(&s), FAULT_OK);
-	assert_int_equal(scene_call(&s, "org.show", "{'name':'school'}"), FAULT_OK);
-	scene_end(&s);
+	s.key_file = SPAN(STAGE_KEY);
+	assert_int_equal(stage_start(&s), FAULT_OK);
+	assert_int_equal(stage_call(&s, "org.show", "{'name':'school'}"), FAULT_OK);
+	stage_end(&s);
 }
 
 static void a_damaged_database_is_noticed(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
-	scene_stop(&s);
+	stage_begin(&s);
+	stage_people(&s);
+	stage_stop(&s);
 	assert_true(world_disk_damage("/data/vault", "vault.db", 100));
-	assert_int_equal(scene_start(&s), FAULT_DATABASE_DAMAGED);
+	assert_int_equal(stage_start(&s), FAULT_DATABASE_DAMAGED);
 	assert_true(*s.why);
 	loop_free(&s.vault_loop);
 	assert_true(world_disk_damage("/data/vault", "vault.db", 100));
 	s.vault_loop = world_loop("vault");
-	scene_end(&s);
+	stage_end(&s);
 }
 
 static void what_a_full_disk_refuses_is_not_in_force(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
+	stage_begin(&s);
+	stage_people(&s);
 	world_disk_trouble("/data/vault", WORLD_DISK_FULL, -1);
-	assert_int_not_equal(scene_call(&s, "org.add", "{'name':'more','title':'%0200d'}", 7), FAULT_OK);
+	assert_int_not_equal(stage_call(&s, "org.add", "{'name':'more','title':'%0200d'}", 7), FAULT_OK);
 	assert_int_equal(fault_row(s.fault)->class, FAULT_CLASS_INTERNAL);
-	assert_int_equal(scene_call(&s, "org.show", "{'name':'more'}"), FAULT_NOT_FOUND);
+	assert_int_equal(stage_call(&s, "org.show", "{'name':'more'}"), FAULT_NOT_FOUND);
 	world_disk_trouble("/data/vault", WORLD_DISK_FULL, 0);
-	assert_int_equal(scene_call(&s, "org.add", "{'name':'more'}"), FAULT_OK);
-	scene_end(&s);
+	assert_int_equal(stage_call(&s, "org.add", "{'name':'more'}"), FAULT_OK);
+	stage_end(&s);
 }
 
 /* What was answered survives power loss, at every step of a busy day. */
 static void what_was_answered_survives_power_loss(void **state)
 {
-	struct scene s;
+	struct stage s;
 	char name[32];
 
-	scene_begin(&s);
+	stage_begin(&s);
 	for (int round = 0; round < 12; round++) {
 		snprintf(name, sizeof name, "org%d", round);
-		assert_int_equal(scene_call(&s, "org.add", "{'name':'%s'}", name), FAULT_OK);
-		scene_begin_call(&s, "org.add", "{'name':'%s-unheard'}", name);
-		scene_pass(&s, round % 4);
+		assert_int_equal(stage_call(&s, "org.add", "{'name':'%s'}", name), FAULT_OK);
+		stage_begin_call(&s, "org.add", "{'name':'%s-unheard'}", name);
+		stage_pass(&s, round % 4);
 		world_kill(s.vault_loop);
 		vault_role.free(&s.vault);
 		world_power_cut("/data", round % 2 ? WORLD_CUT_LOSE : WORLD_CUT_DICE);
 		world_buried(&s.vault_loop);
-		scene_close_links(&s);
-		scene_pass(&s, 100);
-		assert_int_equal(scene_start(&s), FAULT_OK);
+		stage_close_links(&s);
+		stage_pass(&s, 100);
+		assert_int_equal(stage_start(&s), FAULT_OK);
 		for (int i = 0; i <= round; i++)
-			assert_int_equal(scene_call(&s, "org.show", "{'name':'org%d'}", i), FAULT_OK);
+			assert_int_equal(stage_call(&s, "org.show", "{'name':'org%d'}", i), FAULT_OK);
 	}
-	scene_end(&s);
+	stage_end(&s);
 }
 
 static void a_drained_vault_says_so_and_takes_nothing_new(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_begin_call(&s, "org.add", "{'name':'last'}");
-	scene_pass(&s, 1);
+	stage_begin(&s);
+	stage_begin_call(&s, "org.add", "{'name':'last'}");
+	stage_pass(&s, 1);
 	vault_role.drain(s.vault);
-	scene_await(&s, &s.is_drained);
+	stage_await(&s, &s.is_drained);
 	assert_true(s.is_answered);
-	assert_int_equal(scene_call(&s, "org.add", "{'name':'late'}"), FAULT_SHUTTING_DOWN);
-	scene_end(&s);
+	assert_int_equal(stage_call(&s, "org.add", "{'name':'late'}"), FAULT_SHUTTING_DOWN);
+	stage_end(&s);
 }
 
 static void a_reload_with_another_key_is_refused(void **state)
 {
 	const struct role_file bad = { SPAN("key_encryption_key"), { "", 0 }, SPAN("another key, of thirty-two bytes") };
-	const struct role_file good = { SPAN("key_encryption_key"), { "", 0 }, SPAN(SCENE_KEY) };
+	const struct role_file good = { SPAN("key_encryption_key"), { "", 0 }, SPAN(STAGE_KEY) };
 	struct role_start start = { .files = &bad, .file_count = 1 };
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
+	stage_begin(&s);
 	start.config = &s.config;
 	assert_int_equal(vault_role.reload(s.vault, &start, s.why), FAULT_KEY_WRONG);
 	assert_non_null(strstr(s.why, "key"));
 	start.files = &good;
 	assert_int_equal(vault_role.reload(s.vault, &start, s.why), FAULT_OK);
-	scene_end(&s);
+	stage_end(&s);
 }
 
 /* --- keys */
@@ -324,39 +324,39 @@ static void segment_keys_are_wrapped_and_unwrapped(void **state)
 {
 	char key[64], wrapped[256];
 	size_t wrapped_size;
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
+	stage_begin(&s);
 	link_send(s.post, &MESSAGE_OF(segment_key_wanted, .request = 1));
-	scene_await(&s, &s.has_segment);
+	stage_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_OK);
 	assert_int_equal(s.segment_key_size, 32);
 	memcpy(key, s.segment_key, 32);
 	memcpy(wrapped, s.segment_wrapped, wrapped_size = s.segment_wrapped_size);
-	scene_stop(&s);
-	assert_int_equal(scene_start(&s), FAULT_OK);
+	stage_stop(&s);
+	assert_int_equal(stage_start(&s), FAULT_OK);
 	s.has_segment = false;
 	link_send(s.post, &MESSAGE_OF(segment_unwrap, .request = 2, .wrapped = { wrapped, wrapped_size }));
-	scene_await(&s, &s.has_segment);
+	stage_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_OK);
 	assert_memory_equal(s.segment_key, key, 32);
 	s.has_segment = false;
 	wrapped[20] = (char)(wrapped[20] ^ 1);
 	link_send(s.post, &MESSAGE_OF(segment_unwrap, .request = 3, .wrapped = { wrapped, wrapped_size }));
-	scene_await(&s, &s.has_segment);
+	stage_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_KEY_WRONG);
 	assert_int_equal(s.segment_key_size, 0);
-	scene_end(&s);
+	stage_end(&s);
 }
 
-static int64_t key_member(struct scene *s, size_t at, const char *name)
+static int64_t key_member(struct stage *s, size_t at, const char *name)
 {
 	const json_t *item = json_array_get(json_object_get(s->result, "items"), at);
 
 	return json_integer_value(json_object_get(item, name));
 }
 
-static const char *key_state(struct scene *s, size_t at)
+static const char *key_state(struct stage *s, size_t at)
 {
 	return json_string_value(json_object_get(json_array_get(json_object_get(s->result, "items"), at), "state"));
 }
@@ -364,22 +364,22 @@ static const char *key_state(struct scene *s, size_t at)
 /* T-VAULT 61: while tokens are asked for and renewed, nothing fails to open; the old key ends once nothing stands under it. */
 static void t_vault_61_keys_rotate_under_use(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
-	scene_linked(&s);
+	stage_begin(&s);
+	stage_people(&s);
+	stage_linked(&s);
 	for (int round = 0; round < 20; round++) {
-		scene_begin_call(&s, "key.rotate", "{}");
+		stage_begin_call(&s, "key.rotate", "{}");
 		for (int i = 0; i < 5; i++) {
-			assert_int_equal(scene_want_token(&s, 1, s.token.generation), FAULT_OK);
-			scene_pass(&s, 61 * 1000 / 5);
+			assert_int_equal(stage_want_token(&s, 1, s.token.generation), FAULT_OK);
+			stage_pass(&s, 61 * 1000 / 5);
 		}
 		assert_true(s.is_answered);
 		assert_int_equal(s.fault, FAULT_OK);
 	}
-	scene_pass(&s, 60 * 1000);
-	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
+	stage_pass(&s, 60 * 1000);
+	assert_int_equal(stage_call(&s, "key.list", "{}"), FAULT_OK);
 	assert_int_equal(json_array_size(json_object_get(s.result, "items")), 21);
 	for (size_t i = 0; i < 20; i++) {
 		assert_string_equal(key_state(&s, i), "ended");
@@ -388,41 +388,41 @@ static void t_vault_61_keys_rotate_under_use(void **state)
 	assert_string_equal(key_state(&s, 20), "current");
 	assert_true(key_member(&s, 20, "sealed") >= 4);
 	assert_true(s.rotations >= 20);
-	scene_end(&s);
+	stage_end(&s);
 }
 
 /* The vault dies in the middle of a rotation, at another moment each time: it goes on where it was, and all still opens. */
 static void t_vault_61_a_rotation_goes_on_after_a_death(void **state)
 {
-	struct scene s;
+	struct stage s;
 	char address[64];
 
-	scene_begin(&s);
-	scene_people(&s);
+	stage_begin(&s);
+	stage_people(&s);
 	for (int i = 0; i < 150; i++) {
 		snprintf(address, sizeof address, "user%d@example.com", i);
-		assert_int_equal(scene_call(&s, "provider.add", "{'name':'p%d','org':'school','kind':'microsoft','client_id':'x','client_secret':'s%d'}", i, i),
+		assert_int_equal(stage_call(&s, "provider.add", "{'name':'p%d','org':'school','kind':'microsoft','client_id':'x','client_secret':'s%d'}", i, i),
 				 FAULT_OK);
 	}
-	scene_linked(&s);
+	stage_linked(&s);
 	for (int round = 0; round < 12; round++) {
-		scene_begin_call(&s, "key.rotate", "{}");
-		scene_pass(&s, round);
+		stage_begin_call(&s, "key.rotate", "{}");
+		stage_pass(&s, round);
 		if (round % 2)
-			scene_kill(&s);
+			stage_kill(&s);
 		else
-			scene_stop(&s);
-		assert_int_equal(scene_start(&s), FAULT_OK);
-		assert_int_equal(scene_want_token(&s, 1, 0), FAULT_OK);
-		assert_int_equal(scene_call(&s, "provider.show", "{'name':'p%d'}", round), FAULT_OK);
+			stage_stop(&s);
+		assert_int_equal(stage_start(&s), FAULT_OK);
+		assert_int_equal(stage_want_token(&s, 1, 0), FAULT_OK);
+		assert_int_equal(stage_call(&s, "provider.show", "{'name':'p%d'}", round), FAULT_OK);
 		assert_true(json_is_true(json_object_get(s.result, "client_secret")));
 	}
-	scene_pass(&s, 2 * 60 * 1000);
-	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
+	stage_pass(&s, 2 * 60 * 1000);
+	assert_int_equal(stage_call(&s, "key.list", "{}"), FAULT_OK);
 	for (size_t i = 0; i + 1 < json_array_size(json_object_get(s.result, "items")); i++)
 		assert_string_equal(key_state(&s, i), "ended");
 	assert_true(json_array_size(json_object_get(s.result, "items")) > 4);
-	scene_end(&s);
+	stage_end(&s);
 }
 
 /* The old key stays as long as post has segments under it. */
@@ -430,74 +430,74 @@ static void an_old_key_waits_for_the_spool(void **state)
 {
 	char wrapped[256];
 	size_t size;
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
+	stage_begin(&s);
 	s.rewraps = false;
 	link_send(s.post, &MESSAGE_OF(segment_key_wanted, .request = 1));
-	scene_await(&s, &s.has_segment);
+	stage_await(&s, &s.has_segment);
 	memcpy(wrapped, s.segment_wrapped, size = s.segment_wrapped_size);
-	assert_int_equal(scene_call(&s, "key.rotate", "{}"), FAULT_OK);
-	scene_pass(&s, 5 * 60 * 1000);
-	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "key.rotate", "{}"), FAULT_OK);
+	stage_pass(&s, 5 * 60 * 1000);
+	assert_int_equal(stage_call(&s, "key.list", "{}"), FAULT_OK);
 	assert_string_equal(key_state(&s, 0), "retiring");
 	s.has_segment = false;
 	link_send(s.post, &MESSAGE_OF(segment_unwrap, .request = 2, .wrapped = { wrapped, size }));
-	scene_await(&s, &s.has_segment);
+	stage_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_OK);
 	assert_memory_not_equal(s.segment_wrapped, wrapped, 8);
 	link_send(s.post, &MESSAGE_OF(segment_rotated, .key_id = 2, .fault = FAULT_DISK_FULL));
-	scene_pass(&s, 1000);
-	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
+	stage_pass(&s, 1000);
+	assert_int_equal(stage_call(&s, "key.list", "{}"), FAULT_OK);
 	assert_string_equal(key_state(&s, 0), "retiring");
 	link_send(s.post, &MESSAGE_OF(segment_rotated, .key_id = 2));
-	scene_pass(&s, 1000);
-	assert_int_equal(scene_call(&s, "key.list", "{}"), FAULT_OK);
+	stage_pass(&s, 1000);
+	assert_int_equal(stage_call(&s, "key.list", "{}"), FAULT_OK);
 	assert_string_equal(key_state(&s, 0), "ended");
 	s.has_segment = false;
 	link_send(s.post, &MESSAGE_OF(segment_unwrap, .request = 3, .wrapped = { wrapped, size }));
-	scene_await(&s, &s.has_segment);
+	stage_await(&s, &s.has_segment);
 	assert_int_equal(s.segment_fault, FAULT_KEY_WRONG);
-	scene_end(&s);
+	stage_end(&s);
 }
 
 /* --- post hears what it needs */
 
 static void post_hears_of_every_mailbox_when_it_comes(void **state)
 {
-	struct scene s;
+	struct stage s;
 
-	scene_begin(&s);
-	scene_people(&s);
-	assert_int_equal(scene_call(&s, "mailbox.add", "{'address':'bob@example.com','org':'school','provider':'m365'}"), FAULT_OK);
-	scene_stop(&s);
+	stage_begin(&s);
+	stage_people(&s);
+	assert_int_equal(stage_call(&s, "mailbox.add", "{'address':'bob@example.com','org':'school','provider':'m365'}"), FAULT_OK);
+	stage_stop(&s);
 	s.states = 0;
-	assert_int_equal(scene_start(&s), FAULT_OK);
-	scene_pass(&s, 1000);
+	assert_int_equal(stage_start(&s), FAULT_OK);
+	stage_pass(&s, 1000);
 	assert_int_equal(s.states, 2);
-	scene_end(&s);
+	stage_end(&s);
 }
 
 /* A copy of the database gives nothing away without the key. */
 static void nothing_secret_is_readable_in_the_database(void **state)
 {
 	static const char *const secrets[] = { "access-1", "refresh-1", "s3cret" };
-	struct scene s;
+	struct stage s;
 	size_t size;
 	char *bytes;
 
-	scene_begin(&s);
-	scene_people(&s);
-	scene_linked(&s);
-	scene_stop(&s);
+	stage_begin(&s);
+	stage_people(&s);
+	stage_linked(&s);
+	stage_stop(&s);
 	bytes = world_disk_bytes("/data/vault", "vault.db", &size);
 	assert_non_null(bytes);
 	assert_true(span_find((struct span){ bytes, size }, SPAN("ann@example.com")) < size);
 	for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
 		assert_int_equal(span_find((struct span){ bytes, size }, span_of(secrets[i])), size);
 	free(bytes);
-	assert_int_equal(scene_start(&s), FAULT_OK);
-	scene_end(&s);
+	assert_int_equal(stage_start(&s), FAULT_OK);
+	stage_end(&s);
 }
 
 TESTS(settings_are_added_shown_changed_and_removed, what_is_wrong_is_refused_by_name, organisations_are_kept_apart, a_plain_server_needs_no_link,

@@ -24,6 +24,7 @@ struct jwt {
 	char *memory;
 };
 
+/* Reads all three parts; to be freed in either case. */
 MUST_CHECK enum fault jwt_read(struct jwt *out, struct span text);
 void jwt_free(struct jwt *);
 

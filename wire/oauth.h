@@ -51,6 +51,7 @@ struct oauth_answer {
 	struct span error, suberror, description, claims;
 	struct json_t *document;
 };
+/* Frees an answer; one that was never read, zeroed, too. */
 void oauth_answer_free(struct oauth_answer *);
 
 /* Each reads an answer with its HTTP status. FAULT_OK: what was asked for is there. Otherwise the fault that the provider's words mean
