@@ -153,6 +153,8 @@ void operations_call(struct vault *, const struct vault_peer *, const struct mes
 
 /* Answers a gate. */
 void authorize_client(struct vault *, const struct vault_peer *, const struct message_authorize *);
+
+/* Begins and ends with the vault. */
 void authorize_start(struct vault *);
 void authorize_free(struct vault *);
 
