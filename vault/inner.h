@@ -147,6 +147,7 @@ void operations_put_lines(json_t *to, const char *name, struct span lines);
 /* The name of an organisation, or an empty span. */
 struct span operations_organisation(const struct vault *, uint64_t id);
 
+/* Runs the operation that a message names. */
 void operations_call(struct vault *, const struct vault_peer *, const struct message_call *);
 
 /* --- authorize.c */
