@@ -2,17 +2,15 @@
 
 Postfix wants to be started by root; where the tests run as an ordinary user, it gets a user namespace in which that user is root.
 """
-import email
 import glob
 import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
-import time
+import urllib.error
+import urllib.parse
+import urllib.request
 
-import harness
 from harness import PATIENCE, ROOT, Process, wait_until
 
 PEERS = os.path.join(ROOT, "tests", "peers")
@@ -81,6 +79,29 @@ class IdentityProvider(Process):
         given = {"port": port, "redirect_uri": redirect_uri, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "access_seconds": access_seconds}
         super().__init__(directory, "oidc", [node(), os.path.join(PEERS, "oidc.js"), json.dumps(given)])
         self.line("ready")
+
+    def post(self, path, **fields):
+        """What the endpoint answers to the registered client, errors too."""
+        fields.update(client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            answer = opener.open(self.url + path, urllib.parse.urlencode(fields).encode(), timeout=PATIENCE)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return json.load(answer)
+
+    def sign_in(self, browser, name):
+        """From the provider's first page to wherever it sends the browser back, or to its last page."""
+        for _ in range(8):
+            forms = browser.page().forms
+            if not browser.url.startswith(self.url) or not forms:
+                return browser
+            if "login" in forms[0]["fields"]:
+                browser.submit(0, login=name, password="any")
+            else:
+                browser.submit(0)
+        return browser
 
     def events(self, name):
         found = [json.loads(line) for line in self.output().split("\n") if line.startswith("{")]
