@@ -35,6 +35,13 @@ struct account account_of(const struct jwt *j, enum provider_account kind)
 	return a;
 }
 
+bool account_names_address(const struct jwt *j, enum provider_account kind)
+{
+	struct span addresses[ADDRESSES_MAX];
+
+	return addresses_of(j, kind, addresses) > 0;
+}
+
 bool account_has_address(const struct jwt *j, enum provider_account kind, struct span address, struct span aliases)
 {
 	struct span addresses[ADDRESSES_MAX], rest, alias;

@@ -18,6 +18,9 @@ struct account {
 /* Who a token names. */
 struct account account_of(const struct jwt *, enum provider_account);
 
+/* Whether the provider vouches for any address at all here; if not, its userinfo may. */
+bool account_names_address(const struct jwt *, enum provider_account);
+
 /* Whether one of the addresses that the provider vouches for is `address` or one of the lines of `aliases`. */
 bool account_has_address(const struct jwt *, enum provider_account, struct span address, struct span aliases);
 

@@ -18,6 +18,7 @@ struct sign_in {
 	char nonce[64], account_text[320];
 	struct oauth_answer answer;
 	struct jwt token;
+	struct jwt person;     /* what userinfo said besides */
 	bool is_fresh;         /* the keys were fetched for this token */
 	struct http_fetch *fetch;
 	sign_in_done *done;
@@ -34,6 +35,7 @@ static void drop(void *self)
 	http_cancel(&s->fetch);
 	oauth_answer_free(&s->answer);
 	jwt_free(&s->token);
+	jwt_free(&s->person);
 	free(s);
 }
 
@@ -177,6 +179,70 @@ static struct provider *provider_of(const struct sign_in *s)
 	return m ? mailbox_provider(s->vault, m) : NULL;
 }
 
+/* --- userinfo, for providers that give no id_token, or one without an address (OpenID Connect Core 5.4: with a code the claims of `email` may
+ * stand there alone) */
+
+static void userinfo_came(void *self, const struct http_answer *http)
+{
+	struct sign_in *s = self;
+	bool has_token = s->token.subject.size > 0;
+	struct jwt *into = has_token ? &s->person : &s->token;
+
+	s->fetch = NULL;
+	if (http->fault != FAULT_OK || http->status != 200 || jwt_read_claims(into, http->body) != FAULT_OK) {
+		finish(s, http->fault != FAULT_OK ? http->fault : FAULT_UPSTREAM_BROKEN, SPAN("the provider did not say who signed in"));
+		return;
+	}
+	/* OpenID Connect Core 5.3.2: the answer may be about somebody else. */
+	if (has_token && !span_equal(s->person.subject, s->token.subject)) {
+		finish(s, FAULT_ID_TOKEN_WRONG, SPAN("userinfo is about another account than the id_token"));
+		return;
+	}
+	if (has_token) {
+		s->token.email = s->person.email;
+		s->token.email_is_verified = s->person.email_is_verified;
+		s->token.preferred_username = s->person.preferred_username;
+	}
+	compare(s);
+}
+
+static void ask_userinfo(struct sign_in *s, struct span url)
+{
+	struct http_header header = { SPAN("Authorization"), { 0, 0 } };
+	struct http_request request = { .method = SPAN("GET"), .url = url, .headers = &header, .header_count = 1,
+					.timeout_ms = TOKEN_DEADLINE_MS };
+	struct buf value;
+
+	buf_init(&value, HEADER_BYTES);
+	buf_put(&value, SPAN("Bearer "));
+	buf_put(&value, s->answer.access_token);
+	header.value = buf_span(&value);
+	s->fetch = http_fetch(s->vault->http, &request, userinfo_came, s);
+	buf_wipe(&value);
+}
+
+static void userinfo_known(void *self, enum fault fault, struct span why, const struct provider_endpoints *e)
+{
+	struct sign_in *s = self;
+
+	if (fault == FAULT_OK && e->userinfo.size)
+		ask_userinfo(s, e->userinfo);
+	else
+		compare(s);
+}
+
+static void believed(struct sign_in *s)
+{
+	struct provider *p = provider_of(s);
+
+	if (p && !account_names_address(&s->token, provider_kind(p)->account))
+		provider_endpoints(p, userinfo_known, s);
+	else
+		compare(s);
+}
+
+/* --- the id_token */
+
 static void got_keys(void *self, enum fault fault, struct span key_set)
 {
 	struct sign_in *s = self;
@@ -184,7 +250,7 @@ static void got_keys(void *self, enum fault fault, struct span key_set)
 
 	/* Straight from the token endpoint over verified TLS: good without the keys, should they be out of reach (OpenID Connect Core 3.1.3.7). */
 	if (fault != FAULT_OK) {
-		compare(s);
+		believed(s);
 		return;
 	}
 	fault = jwt_verify(&s->token, key_set);
@@ -195,7 +261,7 @@ static void got_keys(void *self, enum fault fault, struct span key_set)
 	if (fault != FAULT_OK)
 		finish(s, FAULT_ID_TOKEN_WRONG, SPAN("the signature of the id_token does not hold"));
 	else
-		compare(s);
+		believed(s);
 }
 
 static void verify(struct sign_in *s, struct provider *p, bool fresh)
@@ -220,34 +286,6 @@ static void check(struct sign_in *s, struct provider *p, const struct provider_e
 		return;
 	}
 	verify(s, p, false);
-}
-
-/* --- userinfo, for providers that give no id_token */
-
-static void userinfo_came(void *self, const struct http_answer *http)
-{
-	struct sign_in *s = self;
-
-	s->fetch = NULL;
-	if (http->fault != FAULT_OK || http->status != 200 || jwt_read_claims(&s->token, http->body) != FAULT_OK)
-		finish(s, http->fault != FAULT_OK ? http->fault : FAULT_UPSTREAM_BROKEN, SPAN("the provider did not say who signed in"));
-	else
-		compare(s);
-}
-
-static void ask_userinfo(struct sign_in *s, struct span url)
-{
-	struct http_header header = { SPAN("Authorization"), { 0, 0 } };
-	struct http_request request = { .method = SPAN("GET"), .url = url, .headers = &header, .header_count = 1,
-					.timeout_ms = TOKEN_DEADLINE_MS };
-	struct buf value;
-
-	buf_init(&value, HEADER_BYTES);
-	buf_put(&value, SPAN("Bearer "));
-	buf_put(&value, s->answer.access_token);
-	header.value = buf_span(&value);
-	s->fetch = http_fetch(s->vault->http, &request, userinfo_came, s);
-	buf_wipe(&value);
 }
 
 static void endpoints_known(void *self, enum fault fault, struct span why, const struct provider_endpoints *e)
