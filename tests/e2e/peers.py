@@ -5,6 +5,7 @@ Postfix wants to be started by root; where the tests run as an ordinary user, it
 import glob
 import json
 import os
+import signal
 import socket
 import subprocess
 import urllib.error
@@ -74,9 +75,9 @@ class Authority:
 class IdentityProvider(Process):
     """oidc-provider: authorization code with PKCE, device code, rotating refresh tokens, introspection."""
 
-    def __init__(self, directory, redirect_uri, port, access_seconds=3600):
+    def __init__(self, directory, redirect_uri, port):
         self.url = f"http://localhost:{port}"
-        given = {"port": port, "redirect_uri": redirect_uri, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "access_seconds": access_seconds}
+        given = {"port": port, "redirect_uri": redirect_uri, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
         super().__init__(directory, "oidc", [node(), os.path.join(PEERS, "oidc.js"), json.dumps(given)])
         self.line("ready")
 
@@ -102,6 +103,11 @@ class IdentityProvider(Process):
             else:
                 browser.submit(0)
         return browser
+
+    def forget_access_tokens(self):
+        before = len(self.events("access_tokens_forgotten"))
+        self.process.send_signal(signal.SIGUSR1)
+        wait_until("the access tokens are forgotten", lambda: len(self.events("access_tokens_forgotten")) > before)
 
     def events(self, name):
         found = [json.loads(line) for line in self.output().split("\n") if line.startswith("{")]

@@ -1,9 +1,9 @@
 // An identity provider nobody of this project wrote: oidc-provider, as strict as it can be set, with its own sign-in pages.
 //
-// usage: node oidc.js '{"port": 8080, "redirect_uri": "http://...", "client_id": "...", "client_secret": "...", "access_seconds": 3600}'
+// usage: node oidc.js '{"port": 8080, "redirect_uri": "http://...", "client_id": "...", "client_secret": "..."}'
 //
 // Every name can sign in at its page; its address is NAME@contoso.example. Mail servers may ask about tokens at the introspection endpoint as
-// `mail` with the password `mail`. One line of JSON is printed for each event that a test may want to count.
+// `mail` with the password `mail`. SIGUSR1 makes it forget every access token, as an administrator's "revoke sessions" does. One line of JSON is printed for each event that a test may want to count.
 import Provider from 'oidc-provider';
 
 const given = JSON.parse(process.argv[2]);
@@ -47,7 +47,7 @@ const provider = new Provider(issuer, {
   // The introspection answer names the mailbox, so that the mail server can hold it against the user of the sign-in.
   extraTokenClaims: (ctx, token) => (token.accountId ? { email: address(token.accountId) } : undefined),
   ttl: {
-    AccessToken: given.access_seconds ?? 3600,
+    AccessToken: 3600,
     AuthorizationCode: 60,
     DeviceCode: 300,
     Grant: 86400,
@@ -72,6 +72,15 @@ provider.on('server_error', (ctx, error) => say('server_error', { why: String(er
 provider.use(async (ctx, next) => {
   await next();
   if (ctx.path === '/token/introspection') say('introspection', { active: ctx.body?.active, email: ctx.body?.email });
+});
+
+let given_out = [];
+provider.on('access_token.saved', (token) => given_out.push(token));
+process.on('SIGUSR1', async () => {
+  const gone = given_out;
+  given_out = [];
+  for (const token of gone) await token.destroy();
+  say('access_tokens_forgotten', { count: gone.length });
 });
 
 provider.listen(given.port, '127.0.0.1', () => process.stdout.write(`ready ${issuer}\n`));
