@@ -66,7 +66,7 @@ static void put_report(struct post *p, const struct mail *about, const struct re
 	struct record_envelope envelope = {
 		.id = d->id, .mailbox = d->mailbox, .client_name = SPAN("postern"), .organisation = e->organisation, .address = d->from,
 		.sender = d->from, .body = d->eight_bit, .utf8 = d->utf8, .language = e->language, .notice_mailbox = about->notice_mailbox,
-		.report_of = report_of, .rung = d->rung, .reported = d->reported,
+		.report_of = report_of, .rung = (uint8_t)d->rung, .reported = d->reported,
 	};
 	struct record_closing closing = { .accepted_at = clock_wall_ms(), .size = d->body.size };
 	struct mail *m;

@@ -176,8 +176,12 @@ static void apply_run(struct mail *m, const struct record_run *run)
 
 static void end_hold(struct mail *m, int64_t at_ms)
 {
-	if (m->hold && m->held_since_ms && at_ms > m->held_since_ms)
-		m->held_ms += at_ms - m->held_since_ms;
+	int64_t held_ms, sum_ms;
+
+	/* times come from the disk: nonsense adds nothing */
+	if (m->hold && m->held_since_ms && !__builtin_sub_overflow(at_ms, m->held_since_ms, &held_ms) && held_ms > 0 &&
+	    !__builtin_add_overflow(m->held_ms, held_ms, &sum_ms))
+		m->held_ms = sum_ms;
 	m->hold = FAULT_OK;
 	m->held_since_ms = 0;
 	mail_say(&m->held_by, SPAN(""));
