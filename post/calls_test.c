@@ -1,5 +1,5 @@
 /* What administrators ask of the queue, and do to it. */
-#include "post/rig.h"
+#include "tests/post_rig.h"
 
 static const struct rig_settled *told(struct rig *r, uint64_t session)
 {
@@ -13,7 +13,7 @@ static const char *waiting(struct rig *r, uint64_t session)
 	char body[64];
 
 	snprintf(body, sizeof body, "Subject: %d\r\n\r\n", (int)session);
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<x@example.net", .reply = "451 4.3.0 not today", .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<x@example.net", .reply = "451 4.3.0 not today", .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = session, .body = body, .recipients = "x@example.net" });
 	assert_int_equal(told(r, session)->kind, 3);
 	return rig_told(r, session)->id;
@@ -101,7 +101,7 @@ static void retried_now(void **state)
 
 	call_with_id(r, "queue.retry", waiting(r, 1));
 	assert_int_equal(r->answer_fault, FAULT_OK);
-	RIG_WAIT(r, r->mail_count == 1);
+	RIG_WAIT(r, r->provider.mail_count == 1);
 	rig_free(r);
 }
 
@@ -114,7 +114,7 @@ static void held_by_a_person_until_released(void **state)
 	call_with_id(r, "queue.hold", id);
 	assert_int_equal(r->answer_fault, FAULT_OK);
 	rig_idle(r, 1500);
-	assert_int_equal(r->mail_count, 0);
+	assert_int_equal(r->provider.mail_count, 0);
 	rig_restart(r);
 	call_with_id(r, "queue.show", id);
 	assert_non_null(strstr(r->answer, "\"state\":\"held\""));
@@ -123,7 +123,7 @@ static void held_by_a_person_until_released(void **state)
 	rig_send(r, (struct rig_letter){ .session = 9, .body = "Subject: 9\r\n\r\n" });
 	assert_int_equal(told(r, 9)->kind, 1);
 	call_with_id(r, "queue.release", id);
-	RIG_WAIT(r, r->mail_count == 2);
+	RIG_WAIT(r, r->provider.mail_count == 2);
 	rig_free(r);
 }
 
@@ -138,7 +138,7 @@ static void deleted_by_a_person(void **state)
 	rig_wait_empty(r);
 	rig_restart(r);
 	rig_idle(r, 1500);
-	assert_int_equal(r->mail_count, 0);
+	assert_int_equal(r->provider.mail_count, 0);
 	assert_non_null(strstr(r->log, "by=ann"));
 	call_with_id(r, "queue.delete", id);
 	assert_int_equal(r->answer_fault, FAULT_NOT_FOUND);
@@ -151,19 +151,19 @@ static void deleted_while_it_is_tried(void **state)
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 	char id[16];
 
-	rig_rule(r, (struct rig_rule){ .verb = "EHLO", .stall = true, .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "EHLO", .stall = true, .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1, .verdict_wait_ms = 20 });
 	snprintf(id, sizeof id, "%s", told(r, 1)->id);
-	RIG_WAIT(r, r->connections == 1);
+	RIG_WAIT(r, r->provider.connections == 1);
 	call_with_id(r, "queue.hold", id);
 	assert_int_equal(r->answer_fault, FAULT_IN_USE);
 	call_with_id(r, "queue.delete", id);
 	assert_int_equal(r->answer_fault, FAULT_OK);
 	rig_idle(r, 50);
-	stream_finish(&r->open->stream);
+	stream_finish(&r->provider.open->stream);
 	rig_wait_empty(r);
 	rig_idle(r, 1500);
-	assert_int_equal(r->mail_count, 0);
+	assert_int_equal(r->provider.mail_count, 0);
 	rig_free(r);
 }
 

@@ -93,13 +93,22 @@ struct arrival {
 	struct arrival *next; /* another that waits for the same message */
 };
 
+/* What a gate says of a message, as tables/messages.def has it: its envelope, its bytes, its end; or that it is given up, or its session gone. */
 void intake_begin(struct post *, struct link *, const struct message_mail_begin *);
 void intake_body(struct post *, struct link *, const struct message_mail_body *);
 void intake_end(struct post *, struct link *, const struct message_mail_end *);
 void intake_drop(struct post *, struct link *, const struct message_mail_drop *);
+
+/* All sessions of a gate are gone. */
 void intake_gate_ended(struct post *, unsigned gate);
+
+/* Grants of that client from before then hold no more. */
 void intake_revoked(struct post *, const struct message_revoked *);
+
+/* A message is on the disk, or was not taken: it is tried, or those who wait are told. */
 void intake_accepted(struct post *, struct mail *, enum fault);
+
+/* At the end of the role: forgets all arrivals, without a word. */
 void intake_free(struct post *);
 
 /* The one word to whoever waits for a message; `accepted` and `refused` say what the outcome says. */

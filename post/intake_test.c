@@ -1,5 +1,5 @@
 /* What comes from gates: grants, sizes, sessions that go, messages that come twice. */
-#include "post/rig.h"
+#include "tests/post_rig.h"
 
 static const struct rig_settled *told(struct rig *r, uint64_t session)
 {
@@ -28,7 +28,7 @@ static void grants_that_do_not_hold(void **state)
 	assert_int_equal(told(r, 4)->fault, FAULT_CLIENT_REVOKED);
 	rig_send(r, (struct rig_letter){ .session = 5, .client = 6, .body = "Subject: other client\r\n\r\n" });
 	assert_int_equal(told(r, 5)->kind, 1);
-	assert_int_equal(r->mail_count, 2);
+	assert_int_equal(r->provider.mail_count, 2);
 	rig_free(r);
 }
 
@@ -49,7 +49,7 @@ static void a_large_body(void **state)
 	}
 	link_send(r->gate, &MESSAGE_OF(mail_end, .session = 1, .serial = 1, .message_id = SPAN("<big@x>"), .digest = SPAN("digest")));
 	assert_int_equal(told(r, 1)->kind, 1);
-	data = buf_span(&r->mails[0].data);
+	data = buf_span(&r->provider.mails[0].data);
 	assert_int_equal(data.size, size + strlen("X-Postern-Id: 0123456789ABC\r\n"));
 	assert_true(span_starts(span_slice(data, data.size - size, size), span_of(line)));
 	assert_true(span_ends_fold(data, span_of(line)));
@@ -62,13 +62,13 @@ static void a_large_body_survives_a_stop(void **state)
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 	const char *line = "Subject: a long one\r\n\r\n0123456789012345678901234567890123456789\r\n";
 
-	rig_rule(r, (struct rig_rule){ .verb = "MAIL", .reply = "451 4.3.0 later" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "MAIL", .reply = "451 4.3.0 later" });
 	rig_send(r, (struct rig_letter){ .session = 1, .body = line, .body_repeats = 6000 });
 	assert_int_equal(told(r, 1)->kind, 3);
 	rig_restart(r);
-	rig_forget_rules(r);
-	RIG_WAIT(r, r->mail_count == 1);
-	assert_int_equal(r->mails[0].data.size, strlen(line) * 6000 + strlen("X-Postern-Id: 0123456789ABC\r\n"));
+	provider_forget_rules(&r->provider);
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_int_equal(r->provider.mails[0].data.size, strlen(line) * 6000 + strlen("X-Postern-Id: 0123456789ABC\r\n"));
 	rig_free(r);
 }
 
@@ -98,15 +98,15 @@ static void the_same_message_again_joins_the_first(void **state)
 	struct rig *r = rig_new("");
 	char id[16];
 
-	rig_rule(r, (struct rig_rule){ .verb = "EHLO", .stall = true, .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "EHLO", .stall = true, .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1, .message_id = "<1@x>" });
-	RIG_WAIT(r, r->connections == 1);
+	RIG_WAIT(r, r->provider.connections == 1);
 	link_send(r->gate, &MESSAGE_OF(mail_drop, .session = 1, .serial = 1)); /* it timed out */
 	rig_send(r, (struct rig_letter){ .session = 2, .message_id = "<1@x>" });
 	rig_send(r, (struct rig_letter){ .session = 3, .message_id = "<1@x>", .verdict_wait_ms = 100 });
 	assert_int_equal(told(r, 3)->kind, 3);
 	snprintf(id, sizeof id, "%s", rig_told(r, 3)->id);
-	rig_say(r->open, "250-provider\r\n250 AUTH XOAUTH2");
+	provider_say(r->provider.open, "250-provider\r\n250 AUTH XOAUTH2");
 	assert_int_equal(told(r, 2)->kind, 1);
 	assert_string_equal(rig_told(r, 2)->id, id);
 	rig_wait_empty(r);
@@ -120,7 +120,7 @@ static void the_same_message_again_joins_the_first(void **state)
 	rig_send(r, (struct rig_letter){ .session = 5, .message_id = "<1@x>" });
 	assert_string_equal(told(r, 5)->id, id);
 	assert_string_equal(rig_told(r, 5)->says, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
-	assert_int_equal(r->mail_count, 1);
+	assert_int_equal(r->provider.mail_count, 1);
 	/* other bytes, another client: another message */
 	rig_send(r, (struct rig_letter){ .session = 6, .message_id = "<1@x>", .body = "Subject: else\r\n\r\n" });
 	rig_send(r, (struct rig_letter){ .session = 7, .message_id = "<1@x>", .client = 6 });
@@ -132,7 +132,7 @@ static void the_same_message_again_joins_the_first(void **state)
 	link_send(r->gate, &MESSAGE_OF(heard, .id = span_of(id)));
 	rig_send(r, (struct rig_letter){ .session = 8, .message_id = "<1@x>" });
 	assert_string_not_equal(told(r, 8)->id, id);
-	assert_int_equal(r->mail_count, 4);
+	assert_int_equal(r->provider.mail_count, 4);
 	rig_free(r);
 }
 
@@ -155,7 +155,7 @@ static void a_refused_one_that_comes_again_is_new(void **state)
 {
 	struct rig *r = rig_new("");
 
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT", .reply = "550 5.1.1 no such user here", .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT", .reply = "550 5.1.1 no such user here", .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1, .message_id = "<1@x>" });
 	assert_int_equal(told(r, 1)->kind, 2);
 	rig_send(r, (struct rig_letter){ .session = 2, .message_id = "<1@x>" });
@@ -168,14 +168,14 @@ static void a_gate_that_died(void **state)
 {
 	struct rig *r = rig_new("");
 
-	rig_rule(r, (struct rig_rule){ .verb = "EHLO", .stall = true, .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "EHLO", .stall = true, .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	rig_send(r, (struct rig_letter){ .session = 2, .stays_open = true });
-	RIG_WAIT(r, r->connections == 1);
+	RIG_WAIT(r, r->provider.connections == 1);
 	link_close(&r->gate);
 	rig_idle(r, 50);
-	rig_say(r->open, "250-provider\r\n250 AUTH XOAUTH2");
-	RIG_WAIT(r, r->mail_count == 1);
+	provider_say(r->provider.open, "250-provider\r\n250 AUTH XOAUTH2");
+	RIG_WAIT(r, r->provider.mail_count == 1);
 	assert_int_equal(r->settled_count, 0);
 	rig_free(r);
 }
@@ -205,11 +205,11 @@ static void the_vault_comes_late(void **state)
 {
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 
-	rig_rule(r, (struct rig_rule){ .verb = "MAIL", .reply = "451 4.3.0 later" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "MAIL", .reply = "451 4.3.0 later" });
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	told(r, 1);
 	rig_lower(r);
-	rig_forget_rules(r);
+	provider_forget_rules(&r->provider);
 	r->vault_is_silent = true;
 	assert_int_equal(rig_raise(r), FAULT_OK);
 	rig_idle(r, 100);
@@ -217,7 +217,7 @@ static void the_vault_comes_late(void **state)
 	r->vault_is_silent = false;
 	link_close(&r->vault);
 	r->vault = rig_link(r, ROLE_VAULT, rig_vault_received);
-	RIG_WAIT(r, r->ready && r->mail_count == 1);
+	RIG_WAIT(r, r->ready && r->provider.mail_count == 1);
 	rig_free(r);
 }
 

@@ -1,5 +1,5 @@
 /* The post role between a gate, a vault and a provider: what applications are told, and what arrives. */
-#include "post/rig.h"
+#include "tests/post_rig.h"
 
 static const struct rig_settled *told(struct rig *r, uint64_t session)
 {
@@ -23,12 +23,12 @@ static void accepted_with_the_upstreams_words(void **state)
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	assert_told(r, 1, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	assert_int_equal(strlen(rig_told(r, 1)->id), 13);
-	assert_int_equal(r->mail_count, 1);
-	assert_string_equal(r->mails[0].sender, "box@example.org");
-	assert_string_equal(r->mails[0].recipients, "x@example.net");
+	assert_int_equal(r->provider.mail_count, 1);
+	assert_string_equal(r->provider.mails[0].sender, "box@example.org");
+	assert_string_equal(r->provider.mails[0].recipients, "x@example.net");
 	snprintf(header, sizeof header, "X-Postern-Id: %s\r\nSubject: test\r\n\r\nhello\r\n", rig_told(r, 1)->id);
-	assert_span(buf_span(&r->mails[0].data), header);
-	assert_true(r->mails[0].user[0] != 0);
+	assert_span(buf_span(&r->provider.mails[0].data), header);
+	assert_true(r->provider.mails[0].user[0] != 0);
 	rig_free(r);
 }
 
@@ -37,19 +37,19 @@ static void refused_with_text_and_remedy(void **state)
 	struct rig *r = rig_new("");
 	const struct rig_settled *s;
 
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT", .reply = "550 5.1.1 no such user here" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT", .reply = "550 5.1.1 no such user here" });
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	s = told(r, 1);
 	assert_int_equal(s->kind, 2);
 	assert_int_equal(s->code, 550);
 	assert_string_equal(s->enhanced, "5.1.1");
 	assert_true(span_starts(span_of(s->says), SPAN("no such user here")));
-	rig_forget_rules(r);
+	provider_forget_rules(&r->provider);
 	/* it never goes out, also not after a stop; nobody hears of it again */
 	rig_restart(r);
 	rig_send(r, (struct rig_letter){ .session = 2, .body = "Subject: other\r\n\r\n" });
 	assert_told(r, 2, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
-	if (r->mail_count != 1)
+	if (r->provider.mail_count != 1)
 		fail_msg("%s", r->log);
 	rig_free(r);
 }
@@ -59,12 +59,12 @@ static void put_off_is_queued_at_once_and_tried_again(void **state)
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 	char id[16];
 
-	rig_rule(r, (struct rig_rule){ .verb = ".", .reply = "451 4.3.0 come back later", .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = ".", .reply = "451 4.3.0 come back later", .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	assert_told(r, 1, 3, "queued: 451 4.3.0 come back later");
 	snprintf(id, sizeof id, "%s", rig_told(r, 1)->id);
-	RIG_WAIT(r, r->mail_count == 1);
-	assert_true(span_find(buf_span(&r->mails[0].data), span_of(id)) < 20);
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_true(span_find(buf_span(&r->provider.mails[0].data), span_of(id)) < 20);
 	assert_int_equal(r->settled_count, 1);
 	rig_free(r);
 }
@@ -75,7 +75,7 @@ static void a_client_that_does_not_wait(void **state)
 
 	rig_send(r, (struct rig_letter){ .session = 1, .verdict_wait_ms = -1 });
 	assert_told(r, 1, 3, "queued: it is being sent");
-	RIG_WAIT(r, r->mail_count == 1);
+	RIG_WAIT(r, r->provider.mail_count == 1);
 	assert_int_equal(r->settled_count, 1);
 	rig_free(r);
 }
@@ -84,7 +84,7 @@ static void the_verdict_is_waited_for_no_longer_than_agreed(void **state)
 {
 	struct rig *r = rig_new("");
 
-	rig_rule(r, (struct rig_rule){ .verb = "DATA", .stall = true });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "DATA", .stall = true });
 	rig_send(r, (struct rig_letter){ .session = 1, .verdict_wait_ms = 50 });
 	assert_told(r, 1, 3, "queued: the provider has not answered yet");
 	assert_int_equal(r->settled_count, 1);
@@ -95,16 +95,16 @@ static void some_refused_are_reported(void **state)
 {
 	struct rig *r = rig_new("");
 
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<bad", .reply = "550 5.1.1 no such user here" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<bad", .reply = "550 5.1.1 no such user here" });
 	rig_send(r, (struct rig_letter){ .session = 1, .recipients = "x@example.net bad@example.net y@example.net" });
 	assert_told(r, 1, 1, "accepted for 2 of 3, report follows");
-	RIG_WAIT(r, r->mail_count == 2);
-	assert_string_equal(r->mails[0].recipients, "x@example.net y@example.net");
-	assert_string_equal(r->mails[1].recipients, "box@example.org");
-	assert_string_equal(r->mails[1].sender, "box@example.org");
-	assert_true(span_find(buf_span(&r->mails[1].data), SPAN("Auto-Submitted: auto-replied")) < r->mails[1].data.size);
-	assert_true(span_find(buf_span(&r->mails[1].data), SPAN("bad@example.net")) < r->mails[1].data.size);
-	assert_false(span_find(buf_span(&r->mails[1].data), SPAN("x@example.net")) < r->mails[1].data.size);
+	RIG_WAIT(r, r->provider.mail_count == 2);
+	assert_string_equal(r->provider.mails[0].recipients, "x@example.net y@example.net");
+	assert_string_equal(r->provider.mails[1].recipients, "box@example.org");
+	assert_string_equal(r->provider.mails[1].sender, "box@example.org");
+	assert_true(span_find(buf_span(&r->provider.mails[1].data), SPAN("Auto-Submitted: auto-replied")) < r->provider.mails[1].data.size);
+	assert_true(span_find(buf_span(&r->provider.mails[1].data), SPAN("bad@example.net")) < r->provider.mails[1].data.size);
+	assert_false(span_find(buf_span(&r->provider.mails[1].data), SPAN("x@example.net")) < r->provider.mails[1].data.size);
 	rig_free(r);
 }
 
@@ -112,12 +112,12 @@ static void a_retry_names_only_the_open_ones(void **state)
 {
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<slow", .reply = "450 4.2.0 not now", .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<slow", .reply = "450 4.2.0 not now", .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1, .recipients = "x@example.net slow@example.net" });
 	assert_told(r, 1, 3, "queued: 450 4.2.0 not now");
-	RIG_WAIT(r, r->mail_count == 2);
-	assert_string_equal(r->mails[0].recipients, "x@example.net");
-	assert_string_equal(r->mails[1].recipients, "slow@example.net");
+	RIG_WAIT(r, r->provider.mail_count == 2);
+	assert_string_equal(r->provider.mails[0].recipients, "x@example.net");
+	assert_string_equal(r->provider.mails[1].recipients, "slow@example.net");
 	rig_free(r);
 }
 
@@ -126,13 +126,13 @@ static void lost_behind_the_final_dot(void **state)
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 	const struct rig_settled *s;
 
-	rig_rule(r, (struct rig_rule){ .verb = ".", .hang_up = true, .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = ".", .hang_up = true, .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	s = told(r, 1);
 	assert_int_equal(s->kind, 3);
 	assert_true(span_ends_fold(span_of(s->says), SPAN("; it may have arrived all the same")));
-	RIG_WAIT(r, r->mail_count == 1);
-	assert_true(span_find(buf_span(&r->mails[0].data), span_of(s->id)) < 20);
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_true(span_find(buf_span(&r->provider.mails[0].data), span_of(s->id)) < 20);
 	rig_free(r);
 }
 
@@ -141,16 +141,16 @@ static void a_session_that_left(void **state)
 {
 	struct rig *r = rig_new("");
 
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<bad", .reply = "550 5.1.1 no such user here" });
-	rig_rule(r, (struct rig_rule){ .verb = "EHLO", .stall = true, .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<bad", .reply = "550 5.1.1 no such user here" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "EHLO", .stall = true, .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1, .recipients = "bad@example.net" });
-	RIG_WAIT(r, r->connections == 1 && r->tokens == 1);
+	RIG_WAIT(r, r->provider.connections == 1 && r->tokens == 1);
 	link_send(r->gate, &MESSAGE_OF(mail_drop, .session = 1, .serial = 1));
 	rig_idle(r, 100);
 	/* the provider wakes up */
-	rig_say(r->open, "250-provider\r\n250 AUTH XOAUTH2");
-	RIG_WAIT(r, r->mail_count == 1);
-	assert_string_equal(r->mails[0].recipients, "box@example.org");
+	provider_say(r->provider.open, "250-provider\r\n250 AUTH XOAUTH2");
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_string_equal(r->provider.mails[0].recipients, "box@example.org");
 	if (r->settled_count)
 		fail_msg("%s\n%s", r->settled[0].says, r->log);
 	rig_free(r);
@@ -167,16 +167,16 @@ static void connections_are_kept_and_counted(void **state)
 		rig_send(r, (struct rig_letter){ .session = i, .body = body });
 		assert_told(r, i, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	}
-	assert_int_equal(r->connections, 1);
-	assert_int_equal(r->sign_ins, 1);
+	assert_int_equal(r->provider.connections, 1);
+	assert_int_equal(r->provider.sign_ins, 1);
 	for (uint64_t i = 10; i < 40; i++) {
 		char body[64];
 
 		snprintf(body, sizeof body, "Subject: %d\r\n\r\n", (int)i);
 		rig_send(r, (struct rig_letter){ .session = i, .body = body });
 	}
-	RIG_WAIT(r, r->mail_count == 35);
-	assert_true(r->connections <= 3);
+	RIG_WAIT(r, r->provider.mail_count == 35);
+	assert_true(r->provider.connections <= 3);
 	for (uint64_t i = 10; i < 40; i++)
 		told(r, i);
 	rig_free(r);
@@ -188,10 +188,10 @@ static void a_kept_connection_that_went_stale(void **state)
 
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	assert_told(r, 1, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
-	rig_rule(r, (struct rig_rule){ .verb = "MAIL", .hang_up = true, .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "MAIL", .hang_up = true, .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 2, .body = "Subject: second\r\n\r\n" });
 	assert_told(r, 2, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
-	assert_int_equal(r->connections, 2);
+	assert_int_equal(r->provider.connections, 2);
 	rig_free(r);
 }
 
@@ -200,18 +200,18 @@ static void a_stop_keeps_what_waits(void **state)
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 	char id[16];
 
-	rig_rule(r, (struct rig_rule){ .verb = "MAIL", .reply = "451 4.3.0 later" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "MAIL", .reply = "451 4.3.0 later" });
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	snprintf(id, sizeof id, "%s", told(r, 1)->id);
 	rig_restart(r);
-	rig_forget_rules(r);
-	RIG_WAIT(r, r->mail_count == 1);
-	assert_true(span_find(buf_span(&r->mails[0].data), span_of(id)) < 20);
+	provider_forget_rules(&r->provider);
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_true(span_find(buf_span(&r->provider.mails[0].data), span_of(id)) < 20);
 	rig_wait_empty(r);
 	/* and what went does not go again */
 	rig_restart(r);
 	rig_idle(r, 1500);
-	assert_int_equal(r->mail_count, 1);
+	assert_int_equal(r->provider.mail_count, 1);
 	rig_free(r);
 }
 
@@ -219,15 +219,15 @@ static void draining_finishes_what_is_under_way(void **state)
 {
 	struct rig *r = rig_new("");
 
-	rig_rule(r, (struct rig_rule){ .verb = "EHLO", .stall = true, .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "EHLO", .stall = true, .times = 1 });
 	rig_send(r, (struct rig_letter){ .session = 1 });
-	RIG_WAIT(r, r->connections == 1 && r->tokens == 1);
+	RIG_WAIT(r, r->provider.connections == 1 && r->tokens == 1);
 	rig_idle(r, 50);
 	post_role.drain(r->post);
 	rig_send(r, (struct rig_letter){ .session = 2 });
 	assert_int_equal(told(r, 2)->code, 421);
 	assert_false(r->drained);
-	rig_say(r->open, "250-provider\r\n250 AUTH XOAUTH2");
+	provider_say(r->provider.open, "250-provider\r\n250 AUTH XOAUTH2");
 	assert_told(r, 1, 1, "accepted by 127.0.0.1: 250 2.0.0 OK <taken>");
 	RIG_WAIT(r, r->drained);
 	rig_free(r);

@@ -1,5 +1,5 @@
 /* Reports: who is told, from where, and what happens to a report that finds no way. */
-#include "post/rig.h"
+#include "tests/post_rig.h"
 
 static const struct rig_settled *told(struct rig *r, uint64_t session)
 {
@@ -7,7 +7,7 @@ static const struct rig_settled *told(struct rig *r, uint64_t session)
 	return rig_told(r, session);
 }
 
-static bool holds(const struct rig_mail *m, const char *text)
+static bool holds(const struct provider_mail *m, const char *text)
 {
 	return span_find(buf_span(&m->data), span_of(text)) < m->data.size;
 }
@@ -22,8 +22,8 @@ static void tell_notice_mailbox(struct rig *r)
 /* Queued first, so that a later refusal has nobody to tell but the sender. */
 static void queue_then_refuse(struct rig *r, struct rig_letter letter)
 {
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<x@example.net", .reply = "451 4.3.0 later", .times = 1 });
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<x@example.net", .reply = "550 5.1.1 no such user here" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<x@example.net", .reply = "451 4.3.0 later", .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<x@example.net", .reply = "550 5.1.1 no such user here" });
 	rig_send(r, letter);
 	assert_int_equal(told(r, letter.session)->kind, 3);
 }
@@ -31,10 +31,10 @@ static void queue_then_refuse(struct rig *r, struct rig_letter letter)
 static void a_refusal_behind_queued_is_reported(void **state)
 {
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
-	struct rig_mail *m = &r->mails[0];
+	struct provider_mail *m = &r->provider.mails[0];
 
 	queue_then_refuse(r, (struct rig_letter){ .session = 1, .message_id = "<about@x>" });
-	RIG_WAIT(r, r->mail_count == 1);
+	RIG_WAIT(r, r->provider.mail_count == 1);
 	assert_string_equal(m->recipients, "box@example.org");
 	assert_true(holds(m, "Content-Type: multipart/report"));
 	assert_true(holds(m, "Final-Recipient: rfc822; x@example.net") || holds(m, "Final-Recipient: rfc822;x@example.net"));
@@ -50,8 +50,8 @@ static void reports_speak_the_owners_language(void **state)
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 
 	queue_then_refuse(r, (struct rig_letter){ .session = 1, .language = LANGUAGE_FR });
-	RIG_WAIT(r, r->mail_count == 1);
-	assert_true(holds(&r->mails[0], "Bonjour") || holds(&r->mails[0], "remis") || holds(&r->mails[0], "destinataire"));
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_true(holds(&r->provider.mails[0], "Bonjour") || holds(&r->provider.mails[0], "remis") || holds(&r->provider.mails[0], "destinataire"));
 	rig_free(r);
 }
 
@@ -61,14 +61,14 @@ static void nobody_is_told_who_does_not_want_to(void **state)
 
 	queue_then_refuse(r, (struct rig_letter){ .session = 1, .notify = 1 /* NEVER */ });
 	rig_wait_empty(r);
-	rig_forget_rules(r);
+	provider_forget_rules(&r->provider);
 	/* nor for MAIL FROM:<>, which leaves with the mailbox's address */
-	rig_rule(r, (struct rig_rule){ .verb = "MAIL FROM:<box@example.org>", .reply = "451 4.3.0 later", .times = 1 });
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT", .reply = "550 5.1.1 no such user here" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "MAIL FROM:<box@example.org>", .reply = "451 4.3.0 later", .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT", .reply = "550 5.1.1 no such user here" });
 	rig_send(r, (struct rig_letter){ .session = 2, .sender = "", .body = "Subject: 2\r\n\r\n" });
 	assert_int_equal(told(r, 2)->kind, 3);
 	rig_wait_empty(r);
-	assert_int_equal(r->mail_count, 0);
+	assert_int_equal(r->provider.mail_count, 0);
 	rig_free(r);
 }
 
@@ -78,12 +78,12 @@ static void too_old_is_reported(void **state)
 
 	/* what a config row does not allow, the clock of a test may not wait for: the lifetime is cut behind the reader */
 	r->config->queue_lifetime = 1;
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<x@example.net", .reply = "451 4.3.0 not today" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<x@example.net", .reply = "451 4.3.0 not today" });
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	assert_int_equal(told(r, 1)->kind, 3);
-	RIG_WAIT(r, r->mail_count == 1);
-	assert_string_equal(r->mails[0].recipients, "box@example.org");
-	assert_true(holds(&r->mails[0], "not today"));
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_string_equal(r->provider.mails[0].recipients, "box@example.org");
+	assert_true(holds(&r->provider.mails[0], "not today"));
 	rig_wait_empty(r);
 	rig_free(r);
 }
@@ -93,13 +93,13 @@ static void a_mailbox_that_cannot_send_its_report(void **state)
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 
 	tell_notice_mailbox(r);
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<box@example.org", .reply = "550 5.7.1 not to yourself", .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<box@example.org", .reply = "550 5.7.1 not to yourself", .times = 1 });
 	queue_then_refuse(r, (struct rig_letter){ .session = 1 });
-	RIG_WAIT(r, r->mail_count == 1);
-	assert_string_equal(r->mails[0].sender, "notices@example.org");
-	assert_string_equal(r->mails[0].recipients, "box@example.org");
-	assert_true(holds(&r->mails[0], "<notices@example.org>"));
-	assert_true(holds(&r->mails[0], "no such user here"));
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_string_equal(r->provider.mails[0].sender, "notices@example.org");
+	assert_string_equal(r->provider.mails[0].recipients, "box@example.org");
+	assert_true(holds(&r->provider.mails[0], "<notices@example.org>"));
+	assert_true(holds(&r->provider.mails[0], "no such user here"));
 	rig_wait_empty(r);
 	rig_free(r);
 }
@@ -110,14 +110,14 @@ static void a_report_that_finds_no_way(void **state)
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
 
 	tell_notice_mailbox(r);
-	rig_rule(r, (struct rig_rule){ .verb = "RCPT TO:<box@example.org", .reply = "550 5.7.1 not to yourself" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<box@example.org", .reply = "550 5.7.1 not to yourself" });
 	queue_then_refuse(r, (struct rig_letter){ .session = 1 });
 	do
 		rig_call(r, "queue.list", "{\"state\":\"undeliverable\"}");
 	while (!strstr(r->answer, "\"state\":\"undeliverable\""));
 	assert_non_null(strstr(r->answer, "not to yourself"));
 	assert_non_null(strstr(r->answer, "\"report_of\":"));
-	assert_int_equal(r->mail_count, 0);
+	assert_int_equal(r->provider.mail_count, 0);
 	/* it is still there after a stop */
 	rig_restart(r);
 	rig_call(r, "queue.list", "{\"state\":\"undeliverable\"}");
@@ -130,11 +130,11 @@ static void relayed_is_reported_where_it_was_asked(void **state)
 {
 	struct rig *r = rig_new("");
 
-	rig_rule(r, (struct rig_rule){ .verb = "EHLO", .reply = "250-provider\r\n250 AUTH XOAUTH2" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "EHLO", .reply = "250-provider\r\n250 AUTH XOAUTH2" });
 	rig_send(r, (struct rig_letter){ .session = 1, .notify = 2 /* SUCCESS */ });
 	assert_int_equal(told(r, 1)->kind, 1);
-	RIG_WAIT(r, r->mail_count == 2);
-	assert_true(holds(&r->mails[1], "Action: relayed"));
+	RIG_WAIT(r, r->provider.mail_count == 2);
+	assert_true(holds(&r->provider.mails[1], "Action: relayed"));
 	rig_free(r);
 }
 

@@ -18,6 +18,7 @@ struct bodies;
 struct body_writing;
 struct body_reading;
 
+/* Opens (and makes) the directory below the spool's. Closing finishes what is under way. */
 MUST_CHECK enum fault bodies_open(struct bodies **out, struct loop *, struct disk *);
 void bodies_close(struct bodies **);
 

@@ -47,8 +47,11 @@ struct mails {
 	uint64_t last_id;
 };
 
+/* An empty table; freed with all that is in it. */
 void mails_init(struct mails *);
-void mails_free(struct mails *); /* with all that is in it */
+void mails_free(struct mails *);
+
+/* The message of that id, or NULL; how many there are. */
 struct mail *mails_find(const struct mails *, uint64_t id);
 size_t mails_count(const struct mails *);
 

@@ -43,9 +43,15 @@ struct queue_events {
 /* Opens the directory; then the segments' keys are asked for, the log is read, and `opened` comes. */
 MUST_CHECK enum fault queue_open(struct queue **out, struct loop *, const char *path, const struct queue_settings *, const struct queue_events *,
 				 void *self);
+
+/* Ends what is under way, without a word to the owner, and frees. */
 void queue_close(struct queue **);
+
+/* New settings; the size of segments counts for those to come. */
 void queue_set(struct queue *, const struct queue_settings *);
 
+
+/* A new key of the vault's. */
 void queue_key(struct queue *, struct span key, struct span wrapped);
 /* The vault's answer about a segment: its key, and the key wrapped anew. A fault while opening ends the opening. */
 void queue_unwrapped(struct queue *, uint64_t segment, enum fault, struct span key, struct span wrapped);
@@ -54,10 +60,13 @@ void queue_vault(struct queue *);
 /* Another key-encryption key: every live segment's key is asked for again and its head rewritten; `done` once. */
 void queue_rotate(struct queue *, void (*done)(void *self, enum fault), void *self);
 
+/* Its parts. */
 struct mails *queue_mails(struct queue *);
 struct schedule *queue_schedule(struct queue *);
 struct resubmit *queue_resubmit(struct queue *);
 struct spool *queue_spool(struct queue *);
+
+/* What a message would get now. */
 enum fault queue_intake(const struct queue *);
 
 /* Takes a message whose payload is whole. On a fault it is the caller's to free. */

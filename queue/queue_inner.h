@@ -43,11 +43,14 @@ struct queue {
 };
 
 /* queue.c */
-void queue_write_heard(void *queue);
+void queue_write_heard(void *queue); /* now */
 void queue_nothing(struct queue *, uint64_t from, uint64_t to);
 
+/* Looks whether all is written, where somebody waits for that. */
 void queue_check_flushed(struct queue *);
-void queue_pending_over(struct queue *, struct mail *); /* one record less of it is on its way */
+
+/* One record less of a message is on its way. */
+void queue_pending_over(struct queue *, struct mail *);
 
 /* queue_copy.c: what is still open in an almost empty segment is written again, so that the segment can be used again. */
 void queue_copy_forward(struct queue *);

@@ -28,6 +28,7 @@ struct resubmit {
 	void *self;
 };
 
+/* An empty table; freed with its entries. */
 void resubmit_init(struct resubmit *);
 void resubmit_free(struct resubmit *);
 
@@ -37,6 +38,8 @@ struct resubmit_source {
 	struct span sender, recipients, message_id, digest;
 };
 void resubmit_key(unsigned char key_out[MAIL_KEY_BYTES], const struct resubmit_source *);
+
+/* Until when such a message joins the first: longer where its Message-ID says that it is the same. */
 int64_t resubmit_until_ms(int64_t wall_ms, struct span message_id);
 
 /* Notes a message under its key; one that stood there before gives way. */

@@ -33,12 +33,15 @@ enum schedule_end {
 /* Called for a message whose turn it is; it has left its lane and keeps a slot until schedule_ended(). Never from inside a call of schedule_add(). */
 typedef void schedule_start(void *self, struct mail *);
 
+/* Its settings may change at any time. To be freed when its messages are no longer used. */
 struct schedule *schedule_new(struct loop *, const struct schedule_settings *, schedule_start *, void *self);
 void schedule_free(struct schedule **);
 void schedule_set(struct schedule *, const struct schedule_settings *);
 
 /* The lane of a mailbox; made when there is none. */
 struct lane *schedule_lane(struct schedule *, uint64_t mailbox);
+
+/* Whose lane it is; its tenant, or an empty span. */
 uint64_t lane_mailbox(const struct lane *);
 struct span lane_tenant(const struct lane *);
 

@@ -123,4 +123,6 @@ struct spool_numbers {
 	unsigned segments, ready, sealed, damaged;
 	uint64_t bytes;
 };
+
+/* How many files there are, and in which state. */
 struct spool_numbers spool_numbers(const struct spool *);

@@ -31,6 +31,7 @@ struct queue_index_segment {
 	uint64_t number, last_sequence, at;
 };
 
+/* Opens, makes or migrates; as sqlite_open(). */
 MUST_CHECK enum fault queue_index_open(struct sqlite **out, const char *path, const char *vfs, char *why_out);
 
 /* Changes; between sqlite_begin() and sqlite_end(). The segments are put as a whole. */

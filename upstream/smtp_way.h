@@ -55,13 +55,18 @@ struct smtp_way_events {
 	void (*named)(void *self, uint64_t mailbox, struct span tenant, struct span host);
 };
 
+/* `dns` and the loop outlive it; `tls` is held. Freed with its connections, closed at once. */
 struct smtp_way *smtp_way_new(struct loop *, struct dns *, struct tls *, const struct smtp_way_settings *, const struct smtp_way_events *,
 			      void *self);
 void smtp_way_free(struct smtp_way **);
+
 /* For connections to come. */
 void smtp_way_set(struct smtp_way *, struct tls *, const struct smtp_way_settings *);
 
+/* Gives a letter to the way, which keeps it until `done`; that may come from inside, where nothing needs to be asked. */
 void smtp_way_send(struct smtp_way *, struct smtp_way_letter *);
+
+/* Answers `more`: bytes that stay as they are until the next `more` or `done`, `end` with the last of them; or why there are none. */
 void smtp_way_body(struct smtp_way_letter *, struct span bytes, bool end);
 void smtp_way_no_body(struct smtp_way_letter *, enum fault);
 
@@ -72,4 +77,5 @@ void smtp_way_vault_ended(struct smtp_way *);
 /* Signs in anew for what comes: idle connections of the mailbox (0: of all) say goodbye, the others after their letter. */
 void smtp_way_renew(struct smtp_way *, uint64_t mailbox);
 
+/* How many are open. */
 unsigned smtp_way_connections(const struct smtp_way *);

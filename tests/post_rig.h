@@ -1,4 +1,4 @@
-/* post/rig.h - for tests: the post role on a real loop and disk, between a scripted gate, vault, desk and provider.
+/* tests/post_rig.h - for tests: the post role on a real loop and disk, between a scripted gate, vault, desk and provider.
  *
  * Why       What post promises is promised to its peers; so the tests are those peers.
  * Promise   The links are those of the product, and the provider is reached over a socket of loopback. A test waits for what it expects and
@@ -16,15 +16,12 @@
 #include "loop/certificate.h"
 #include "loop/link.h"
 #include "loop/role.h"
-#include "loop/stream.h"
-#include "tests/test.h"
+#include "tests/provider.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { RIG_GIVE_UP_MS = 20000, RIG_SETTLED_MAX = 4096, RIG_RULES_MAX = 32, RIG_MAILS_MAX = 4096 };
-
-#define RIG_HELPER static __attribute__((unused))
+enum { RIG_GIVE_UP_MS = 20000, RIG_SETTLED_MAX = 4096 };
 
 static const char rig_mac_key[32] = "the MAC key of a test, 32 bytes ";
 
@@ -33,29 +30,6 @@ struct rig_settled {
 	unsigned kind, code;
 	enum fault fault;
 	char enhanced[16], id[16], says[1024];
-};
-
-/* What the provider answers to a command that begins so, in place of 250; used `times` times (0: always), after skipping `skip`. */
-struct rig_rule {
-	const char *verb, *reply;
-	unsigned times, skip;
-	bool stall, hang_up; /* says nothing; closes instead */
-};
-
-struct rig_mail {
-	char sender[128], recipients[1024], user[512];
-	struct buf data;
-};
-
-struct rig;
-
-struct rig_connection {
-	struct rig *rig;
-	struct stream *stream;
-	bool in_data, in_auth;
-	struct rig_mail *mail;
-	char user[512];
-	struct rig_connection *next;
 };
 
 struct rig {
@@ -85,20 +59,14 @@ struct rig {
 	enum fault answer_fault;
 	char answer[65536];
 	unsigned answers;
-	/* the provider */
-	struct listener *listener;
-	uint16_t port;
-	struct rig_rule rules[RIG_RULES_MAX];
-	size_t rule_count, mail_count, connections, connections_now, sign_ins;
-	struct rig_mail mails[RIG_MAILS_MAX];
-	struct rig_connection *open;
+	struct provider provider;
 	char log[65536];
 	size_t log_size;
 };
 
 /* --- waiting */
 
-RIG_HELPER void rig_on_guard(void *self)
+static inline void rig_on_guard(void *self)
 {
 	struct rig *r = self;
 
@@ -106,7 +74,7 @@ RIG_HELPER void rig_on_guard(void *self)
 	loop_stop(r->loop);
 }
 
-RIG_HELPER void rig_on_nudge(void *self)
+static inline void rig_on_nudge(void *self)
 {
 	(void)self;
 }
@@ -123,7 +91,7 @@ RIG_HELPER void rig_on_nudge(void *self)
 	} while (0)
 
 /* Lets so much time pass for the loop. For what must not come; never for what must. */
-RIG_HELPER void rig_idle(struct rig *r, int64_t ms)
+static inline void rig_idle(struct rig *r, int64_t ms)
 {
 	timer_after(&r->guard, ms);
 	timer_after(&r->nudge, 0);
@@ -132,7 +100,7 @@ RIG_HELPER void rig_idle(struct rig *r, int64_t ms)
 	r->gave_up = false;
 }
 
-RIG_HELPER void rig_on_log(void *self, struct span line)
+static inline void rig_on_log(void *self, struct span line)
 {
 	struct rig *r = self;
 
@@ -143,14 +111,14 @@ RIG_HELPER void rig_on_log(void *self, struct span line)
 	r->log[r->log_size] = 0;
 }
 
-RIG_HELPER void rig_wake(struct rig *r)
+static inline void rig_wake(struct rig *r)
 {
 	loop_stop(r->loop);
 }
 
 /* --- the gate */
 
-RIG_HELPER void rig_gate_received(void *self, struct link *link, const struct message *m)
+static inline void rig_gate_received(void *self, struct link *link, const struct message *m)
 {
 	struct rig *r = self;
 	struct rig_settled *s;
@@ -172,7 +140,7 @@ RIG_HELPER void rig_gate_received(void *self, struct link *link, const struct me
 	rig_wake(r);
 }
 
-RIG_HELPER void rig_ended(void *self, struct link *link)
+static inline void rig_ended(void *self, struct link *link)
 {
 	(void)self;
 	(void)link;
@@ -188,7 +156,7 @@ struct rig_letter {
 	enum language language;
 };
 
-RIG_HELPER void rig_grant(struct buf *out, const struct rig_letter *l)
+static inline void rig_grant(struct buf *out, const struct rig_letter *l)
 {
 	struct buf senders;
 	struct grant_mailbox mailbox = { .id = l->mailbox, .address = SPAN("box@example.org"), .notice_mailbox = 77, .organisation = SPAN("org"),
@@ -206,7 +174,7 @@ RIG_HELPER void rig_grant(struct buf *out, const struct rig_letter *l)
 }
 
 /* Sends a message as gate does. Defaults: mailbox 1, client 5, from box@example.org, to x@example.net, wait 5 s. */
-RIG_HELPER void rig_send(struct rig *r, struct rig_letter l)
+static inline void rig_send(struct rig *r, struct rig_letter l)
 {
 	struct buf grant, recipients;
 	struct span rest, one;
@@ -243,7 +211,7 @@ RIG_HELPER void rig_send(struct rig *r, struct rig_letter l)
 }
 
 /* What session `session` was told, or NULL. */
-RIG_HELPER const struct rig_settled *rig_told(const struct rig *r, uint64_t session)
+static inline const struct rig_settled *rig_told(const struct rig *r, uint64_t session)
 {
 	for (size_t i = 0; i < r->settled_count; i++)
 		if (r->settled[i].session == session)
@@ -253,25 +221,25 @@ RIG_HELPER const struct rig_settled *rig_told(const struct rig *r, uint64_t sess
 
 /* --- the vault: a wrapped key is the key itself with every bit turned */
 
-RIG_HELPER void rig_turn(char *to, struct span from)
+static inline void rig_turn(char *to, struct span from)
 {
 	for (size_t i = 0; i < from.size; i++)
 		to[i] = (char)~from.at[i];
 }
 
-RIG_HELPER void rig_give_token(struct rig *r, const struct message_token_wanted *m)
+static inline void rig_give_token(struct rig *r, const struct message_token_wanted *m)
 {
 	r->tokens++;
 	r->forced += m->force;
 	link_send(r->vault, &MESSAGE_OF(token, .request = m->request, .mailbox = m->mailbox, .fault = r->token_fault, .why = span_of(r->token_why),
 					.token = m->force ? SPAN("new-token") : SPAN("old-token"), .generation = m->generation + 1,
 					.expires_at_ms = r->token_expires_at_ms ? r->token_expires_at_ms : clock_wall_ms() + 3600000,
-					.host = SPAN("127.0.0.1"), .port = r->port, .tls = 0,
+					.host = SPAN("127.0.0.1"), .port = r->provider.port, .tls = 0,
 					.mechanism = (uint8_t)(r->token_mechanism ? r->token_mechanism : 3), .user = SPAN("box@example.org"),
 					.tenant = m->mailbox < 100 ? SPAN("tenant-a") : SPAN("tenant-b"), .address = SPAN("box@example.org")));
 }
 
-RIG_HELPER void rig_vault_received(void *self, struct link *link, const struct message *m)
+static inline void rig_vault_received(void *self, struct link *link, const struct message *m)
 {
 	struct rig *r = self;
 	char key[SEAL_KEY_BYTES], wrapped[SEAL_KEY_BYTES];
@@ -303,7 +271,7 @@ RIG_HELPER void rig_vault_received(void *self, struct link *link, const struct m
 
 /* --- the desk */
 
-RIG_HELPER void rig_desk_received(void *self, struct link *link, const struct message *m)
+static inline void rig_desk_received(void *self, struct link *link, const struct message *m)
 {
 	struct rig *r = self;
 
@@ -316,7 +284,7 @@ RIG_HELPER void rig_desk_received(void *self, struct link *link, const struct me
 	rig_wake(r);
 }
 
-RIG_HELPER void rig_call(struct rig *r, const char *operation, const char *arguments)
+static inline void rig_call(struct rig *r, const char *operation, const char *arguments)
 {
 	unsigned before = r->answers;
 
@@ -325,213 +293,16 @@ RIG_HELPER void rig_call(struct rig *r, const char *operation, const char *argum
 }
 
 /* Waits until nothing is in the queue and all is on the disk. */
-RIG_HELPER void rig_wait_empty(struct rig *r)
+static inline void rig_wait_empty(struct rig *r)
 {
 	do
 		rig_call(r, "status", "{}");
 	while (!strstr(r->answer, "\"messages\":0"));
 }
 
-/* --- the provider */
-
-RIG_HELPER void rig_rule(struct rig *r, struct rig_rule rule)
-{
-	assert_true(r->rule_count < RIG_RULES_MAX);
-	r->rules[r->rule_count++] = rule;
-}
-
-RIG_HELPER void rig_forget_rules(struct rig *r)
-{
-	r->rule_count = 0;
-}
-
-RIG_HELPER const struct rig_rule *rig_find_rule(struct rig *r, struct span line)
-{
-	for (size_t i = 0; i < r->rule_count; i++) {
-		struct rig_rule *rule = &r->rules[i];
-
-		if (!rule->verb || !span_starts_fold(line, span_of(rule->verb)))
-			continue;
-		if (rule->skip) {
-			rule->skip--;
-			continue;
-		}
-		if (rule->times && !--rule->times) {
-			static struct rig_rule last;
-
-			last = *rule;
-			rule->verb = NULL;
-			return &last;
-		}
-		return rule;
-	}
-	return NULL;
-}
-
-RIG_HELPER void rig_say(struct rig_connection *c, const char *text)
-{
-	stream_write(c->stream, span_of(text));
-	stream_write(c->stream, SPAN("\r\n"));
-}
-
-/* Says what a rule says; true when there was one. */
-RIG_HELPER bool rig_by_rule(struct rig_connection *c, struct span line)
-{
-	const struct rig_rule *rule = rig_find_rule(c->rig, line);
-
-	if (!rule)
-		return false;
-	if (rule->reply)
-		rig_say(c, rule->reply);
-	if (rule->hang_up)
-		stream_finish(&c->stream);
-	return true;
-}
-
-RIG_HELPER void rig_between(char *to, size_t size, struct span line)
-{
-	size_t from = span_find_byte(line, '<') + 1, end = span_find_byte(line, '>');
-
-	if (strlen(to) + 2 < size)
-		snprintf(to + strlen(to), size - strlen(to), "%s%.*s", *to ? " " : "", (int)(end - from), line.at + from);
-}
-
-RIG_HELPER void rig_new_mail(struct rig_connection *c, struct span line)
-{
-	assert_true(c->rig->mail_count < RIG_MAILS_MAX);
-	c->mail = &c->rig->mails[c->rig->mail_count];
-	buf_free(&c->mail->data);
-	memset(c->mail, 0, sizeof *c->mail);
-	buf_init(&c->mail->data, 1 << 26);
-	rig_between(c->mail->sender, sizeof c->mail->sender, line);
-	snprintf(c->mail->user, sizeof c->mail->user, "%s", c->user);
-}
-
-RIG_HELPER void rig_signed_in(struct rig_connection *c, struct span secret)
-{
-	c->in_auth = false;
-	c->rig->sign_ins++;
-	snprintf(c->user, sizeof c->user, "%.*s", SPAN_ARGS(secret));
-	if (!rig_by_rule(c, SPAN("sign-in")))
-		rig_say(c, "235 2.7.0 Authentication successful");
-}
-
-RIG_HELPER void rig_command(struct rig_connection *c, struct span line)
-{
-	if (c->in_auth) {
-		rig_signed_in(c, line);
-		return;
-	}
-	if (rig_by_rule(c, line))
-		return;
-	if (span_starts_fold(line, SPAN("EHLO"))) {
-		rig_say(c, "250-provider\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-SIZE 100000000\r\n250 AUTH PLAIN LOGIN XOAUTH2");
-	} else if (span_starts_fold(line, SPAN("AUTH"))) {
-		size_t blank = span_find_byte(span_slice(line, 5, line.size), ' ');
-
-		c->in_auth = true;
-		if (blank + 5 < line.size)
-			rig_signed_in(c, span_slice(line, blank + 6, line.size));
-		else
-			rig_say(c, "334 ");
-	} else if (span_starts_fold(line, SPAN("MAIL"))) {
-		rig_new_mail(c, line);
-		rig_say(c, "250 2.1.0 Sender OK");
-	} else if (span_starts_fold(line, SPAN("RSET"))) {
-		c->mail = NULL;
-		rig_say(c, "250 2.0.0 OK");
-	} else if (!c->mail && !span_starts_fold(line, SPAN("QUIT"))) {
-		rig_say(c, "503 5.5.1 MAIL first");
-	} else if (span_starts_fold(line, SPAN("RCPT"))) {
-		rig_between(c->mail->recipients, sizeof c->mail->recipients, line);
-		rig_say(c, "250 2.1.5 Recipient OK");
-	} else if (span_starts_fold(line, SPAN("DATA")) && !c->mail->recipients[0]) {
-		rig_say(c, "554 5.5.1 no valid recipients");
-	} else if (span_starts_fold(line, SPAN("DATA"))) {
-		c->in_data = true;
-		rig_say(c, "354 Start mail input");
-	} else if (span_starts_fold(line, SPAN("QUIT"))) {
-		rig_say(c, "221 2.0.0 Bye");
-		stream_finish(&c->stream);
-	} else {
-		rig_say(c, "250 2.0.0 OK");
-	}
-}
-
-RIG_HELPER void rig_data_line(struct rig_connection *c, struct span line)
-{
-	if (span_equal(line, SPAN("."))) {
-		c->in_data = false;
-		if (rig_by_rule(c, SPAN(".")))
-			return;
-		c->rig->mail_count++;
-		c->mail = NULL;
-		rig_say(c, "250 2.0.0 OK <taken>");
-		rig_wake(c->rig);
-		return;
-	}
-	if (line.size && line.at[0] == '.')
-		line = span_slice(line, 1, line.size);
-	buf_put(&c->mail->data, line);
-	buf_put(&c->mail->data, SPAN("\r\n"));
-}
-
-RIG_HELPER void rig_provider_opened(void *self)
-{
-	struct rig_connection *c = self;
-
-	if (!rig_by_rule(c, SPAN("greeting")))
-		rig_say(c, "220 provider ESMTP");
-}
-
-RIG_HELPER size_t rig_provider_data(void *self, struct span bytes)
-{
-	struct rig_connection *c = self;
-	size_t taken = 0, size;
-
-	rig_wake(c->rig);
-	while (c->stream && (size = span_find(span_slice(bytes, taken, bytes.size), SPAN("\r\n"))) < bytes.size - taken) {
-		struct span line = span_slice(bytes, taken, size);
-
-		taken += size + 2;
-		if (c->in_data)
-			rig_data_line(c, line);
-		else
-			rig_command(c, line);
-	}
-	return taken;
-}
-
-RIG_HELPER void rig_provider_ended(void *self, enum fault fault, struct span why)
-{
-	struct rig_connection *c = self;
-
-	(void)fault;
-	(void)why;
-	stream_close(&c->stream);
-	c->rig->connections_now--;
-}
-
-static const struct stream_events rig_provider_events = { .opened = rig_provider_opened, .data = rig_provider_data, .ended = rig_provider_ended };
-
-RIG_HELPER void rig_accepted(void *self, int fd, const struct address *peer)
-{
-	struct rig *r = self;
-	struct rig_connection *c = calloc(1, sizeof *c);
-
-	(void)peer;
-	c->rig = r;
-	c->next = r->open;
-	r->open = c;
-	r->connections++;
-	r->connections_now++;
-	c->stream = stream_adopt_take(r->loop, fd, &rig_provider_events, c);
-	rig_wake(r);
-}
-
 /* --- raising and ending it */
 
-RIG_HELPER void rig_ready(void *host, enum fault fault, struct span why)
+static inline void rig_ready(void *host, enum fault fault, struct span why)
 {
 	struct rig *r = host;
 
@@ -541,7 +312,7 @@ RIG_HELPER void rig_ready(void *host, enum fault fault, struct span why)
 	rig_wake(r);
 }
 
-RIG_HELPER void rig_on_drained(void *host)
+static inline void rig_on_drained(void *host)
 {
 	struct rig *r = host;
 
@@ -549,7 +320,7 @@ RIG_HELPER void rig_on_drained(void *host)
 	rig_wake(r);
 }
 
-RIG_HELPER struct link *rig_link(struct rig *r, enum role peer, void (*received)(void *, struct link *, const struct message *))
+static inline struct link *rig_link(struct rig *r, enum role peer, void (*received)(void *, struct link *, const struct message *))
 {
 	static struct link_events events[32];
 	int fds[2];
@@ -561,7 +332,7 @@ RIG_HELPER struct link *rig_link(struct rig *r, enum role peer, void (*received)
 }
 
 /* Raises post over the rig's directory; without waiting for it. */
-RIG_HELPER enum fault rig_raise(struct rig *r)
+static inline enum fault rig_raise(struct rig *r)
 {
 	struct role_file ca = { .purpose = SPAN("ca"), .name = SPAN("ca") };
 	struct role_start start = { .config = r->config, .files = &ca, .file_count = 1, .mac_key = { rig_mac_key, sizeof rig_mac_key },
@@ -583,7 +354,7 @@ RIG_HELPER enum fault rig_raise(struct rig *r)
 	return FAULT_OK;
 }
 
-RIG_HELPER void rig_lower(struct rig *r)
+static inline void rig_lower(struct rig *r)
 {
 	if (r->post)
 		post_role.free(&r->post);
@@ -595,12 +366,10 @@ RIG_HELPER void rig_lower(struct rig *r)
 		link_close(&r->desk);
 }
 
-RIG_HELPER struct rig *rig_new_with(const char *settings)
+static inline struct rig *rig_new_with(const char *settings)
 {
 	struct rig *r = calloc(1, sizeof *r);
 	char text[2048];
-	struct address loopback = { 0 };
-	int fd;
 
 	trail_configure(TRAIL_LOGFMT, LEVEL_DEBUG);
 	trail_redirect(rig_on_log, r);
@@ -612,15 +381,11 @@ RIG_HELPER struct rig *rig_new_with(const char *settings)
 	r->loop = loop_new();
 	timer_init(&r->guard, r->loop, rig_on_guard, r);
 	timer_init(&r->nudge, r->loop, rig_on_nudge, r);
-	assert_true(address_parse(&loopback, SPAN("127.0.0.1"), 0));
-	fd = listener_bind(&loopback, 64);
-	assert_true(fd >= 0);
-	r->port = listener_address(fd).port;
-	r->listener = listener_new(r->loop, fd, rig_accepted, r);
+	provider_begin(&r->provider, r->loop);
 	return r;
 }
 
-RIG_HELPER struct rig *rig_new(const char *settings)
+static inline struct rig *rig_new(const char *settings)
 {
 	struct rig *r = rig_new_with(settings);
 
@@ -632,7 +397,7 @@ RIG_HELPER struct rig *rig_new(const char *settings)
 }
 
 /* As after a stop without a goodbye: the role is gone, its files stay. */
-RIG_HELPER void rig_restart(struct rig *r)
+static inline void rig_restart(struct rig *r)
 {
 	rig_lower(r);
 	assert_int_equal(rig_raise(r), FAULT_OK);
@@ -640,21 +405,12 @@ RIG_HELPER void rig_restart(struct rig *r)
 	assert_int_equal(r->ready_fault, FAULT_OK);
 }
 
-RIG_HELPER void rig_free(struct rig *r)
+static inline void rig_free(struct rig *r)
 {
 	char command[128];
 
 	rig_lower(r);
-	while (r->open) {
-		struct rig_connection *c = r->open;
-
-		r->open = c->next;
-		stream_close(&c->stream);
-		free(c);
-	}
-	for (size_t i = 0; i < RIG_MAILS_MAX; i++)
-		buf_free(&r->mails[i].data);
-	listener_free(&r->listener);
+	provider_end(&r->provider);
 	timer_stop(&r->guard);
 	timer_stop(&r->nudge);
 	loop_free(&r->loop);

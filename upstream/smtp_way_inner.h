@@ -1,0 +1,103 @@
+/* upstream/smtp_way_inner.h - what the two files of the way out by SMTP share.
+ *
+ * Why       Who gets which connection (smtp_way.c) and what is said on one (smtp_way_talk.c) are two stories about the same objects.
+ * Promise   Nothing outside upstream/smtp_way*.c includes it.
+ * Owns      See each struct.
+ * Refuses   Nothing. */
+#pragma once
+#include "base/map.h"
+#include "base/secret.h"
+#include "upstream/smtp_way.h"
+
+enum { SMTP_WAY_UNREAD_BYTES = 4096, SMTP_WAY_NAME_BYTES = 256, SMTP_WAY_UNSENT_BYTES = 256 * 1024 };
+
+/* A mailbox and its connections. */
+struct smtp_way_box {
+	uint64_t mailbox;
+	unsigned count;
+	struct smtp_way_connection *connections;
+	struct smtp_way_letter *waiting, **waiting_last;
+};
+
+enum smtp_way_state {
+	ASKING,  /* the vault, for a token */
+	DIALING,
+	TALKING,
+	RESTING, /* signed in, without a letter */
+	DONE,    /* to be freed when nobody stands in it */
+};
+
+struct smtp_way_connection {
+	struct smtp_way *way;
+	struct smtp_way_box *box;
+	struct smtp_way_connection *next;
+	uint64_t number;
+	enum smtp_way_state state;
+	struct smtp_way_letter *letter;
+	struct dial *dial;
+	struct stream *stream;
+	struct smtp_client client;
+	struct timer timer;
+	unsigned inside;          /* calls of ours on the stack: it is freed by the outermost */
+	bool pumping, in_handshake, leaving, coming; /* coming: READY follows the letter that just ended */
+	bool was_used, is_forced, has_signed;
+	/* what the vault said */
+	char host[SMTP_WAY_NAME_BYTES], user[SMTP_CLIENT_ADDRESS_BYTES];
+	uint16_t port;
+	enum smtp_client_tls tls;
+	enum sasl_mechanism mechanism;
+	struct secret *secret;
+	uint64_t generation;
+	int64_t expires_at_ms;
+	/* the peer's last words, when they came while nobody read */
+	char unread[SMTP_WAY_UNREAD_BYTES];
+	size_t unread_size;
+};
+
+struct smtp_way {
+	struct loop *loop;
+	struct dns *dns;
+	struct tls *tls;
+	struct smtp_way_settings settings;
+	char own_name[SMTP_WAY_NAME_BYTES];
+	const struct smtp_way_events *events;
+	void *self;
+	struct map boxes;
+	uint64_t next_number;
+	unsigned count;
+};
+
+/* --- smtp_way.c */
+
+/* Asks for what a connection signs in with. */
+void smtp_way_ask_token(struct smtp_way_connection *);
+
+/* Closes what is open, and wipes the secret; the connection may be dialled anew. */
+void smtp_way_hang_up(struct smtp_way_connection *);
+
+/* Every callback enters and leaves, so that nobody frees what somebody below still stands in. */
+void smtp_way_enter(struct smtp_way_connection *);
+void smtp_way_leave(struct smtp_way_connection *);
+
+/* Tells the letter's owner, and lets it go. */
+void smtp_way_finish_letter(struct smtp_way_connection *, const struct smtp_way_end *);
+
+/* An end with what is known of the connection. */
+struct smtp_way_end smtp_way_end_of(const struct smtp_way_connection *);
+
+/* It never got so far as to begin a message: by a reply, or by a failure of ours with words for it. */
+void smtp_way_fail(struct smtp_way_connection *, const struct outcome *, enum smtp_way_blame);
+void smtp_way_fail_with(struct smtp_way_connection *, enum fault, struct span why, enum smtp_way_blame);
+
+/* The letter that waits longest for a mailbox's connection, or NULL; gives one to a connection. */
+struct smtp_way_letter *smtp_way_next_waiting(struct smtp_way_box *);
+void smtp_way_assign(struct smtp_way_connection *, struct smtp_way_letter *);
+
+/* --- smtp_way_talk.c */
+
+/* Does what the core wishes, until it waits or the connection takes no more. */
+void smtp_way_pump(struct smtp_way_connection *);
+
+/* As timer and dial call them. */
+void smtp_way_on_timer(void *connection);
+void smtp_way_on_dialed(void *connection, struct stream *, enum fault, struct span why);
