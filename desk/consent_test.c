@@ -50,7 +50,7 @@ static void opening_a_link_changes_nothing(void **state)
 		assert_span(argument(booth_last(s), "link"), "TOKEN");
 		assert_int_equal(booth_header(page, "Set-Cookie").size, 0);
 		assert_has(page, "<form method=\"post\" action=\"/link/%54%4F%4B%45%4E\"><button type=\"submit\">Authenticate with MFA</button></form>");
-		assert_has(page, "<bdi>anne<wbr>@contoso.example</bdi>");
+		assert_has(page, "<bdi>anne@contoso.example</bdi>");
 		assert_has(page, "sign-in page of Microsoft 365");
 	}
 	for (size_t i = 0; i < s->call_count; i++)
@@ -237,7 +237,7 @@ static void green_names_the_mailbox_and_forgets_the_link(void **state)
 	page = booth_ask(s, &s->web, "GET", "/oauth/callback?code=a%2Bb&state=st%20ate&session_state=x", "Cookie: postern-link=B1.TOKEN~B2.OTHER\r\n", "");
 	assert_int_equal(booth_status(page), 200);
 	assert_has(page, "<body class=\"green\">");
-	assert_has(page, "<dd><bdi>anne<wbr>@contoso.example</bdi></dd>");
+	assert_has(page, "<dd><bdi>anne@contoso.example</bdi></dd>");
 	assert_span(booth_header(page, "Set-Cookie"), "postern-link=B2.OTHER; Path=/; Max-Age=900; HttpOnly; SameSite=Lax");
 	assert_string_equal(booth_last(s)->operation, "consent.finish");
 	assert_span(argument(booth_last(s), "code"), "a+b");
@@ -262,8 +262,8 @@ static void the_wrong_account_is_named_and_may_try_again(void **state)
 	assert_int_equal(booth_status(page), 403);
 	assert_has(page, "<body class=\"red\">");
 	assert_has(page, "<h1>Another account signed in</h1>");
-	assert_has(page, "<bdi>anne<wbr>@contoso.example</bdi>");
-	assert_has(page, "<bdi>eve<wbr>@fabrikam.example</bdi>");
+	assert_has(page, "<bdi>anne@contoso.example</bdi>");
+	assert_has(page, "<bdi>eve@fabrikam.example</bdi>");
 	assert_has(page, "Nothing was stored.");
 	assert_has(page, "Sign out at the provider");
 	assert_has(page, "<button type=\"submit\">Try again</button>");

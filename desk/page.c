@@ -150,14 +150,8 @@ void page_prose(struct page *p, struct span text)
 
 void page_pair(struct page *p, enum word label, struct span value)
 {
-	size_t at = span_find_byte(value, '@');
-
-	if (!value.size)
-		return;
-	PAGE(p, "<div><dt>{}</dt><dd><bdi>{}", page_word(p, label), span_slice(value, 0, at));
-	if (at < value.size) /* where a narrow page may break an address */
-		PAGE(p, "<wbr>{}", span_slice(value, at, value.size));
-	PAGE(p, "</bdi></dd></div>\n");
+	if (value.size)
+		PAGE(p, "<div><dt>{}</dt><dd><bdi>{}</bdi></dd></div>\n", page_word(p, label), value);
 }
 
 void page_answer(struct page *p, struct http_exchange *x, int status, const struct span (*headers)[2], size_t header_count)
