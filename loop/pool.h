@@ -19,7 +19,7 @@ struct pool_settings {
 
 struct pool *pool_new(struct loop *, const struct pool_settings *);
 
-/* Lets all jobs be worked, then calls what is left of their `done` from inside. */
+/* Lets all jobs be worked, then calls what is left of their `done` from inside; pool_run() says false to them. Sets it to NULL. */
 void pool_free(struct pool **);
 
 bool pool_run(struct pool *, void (*work)(void *job), void (*done)(void *job), void *job);

@@ -137,6 +137,11 @@ void network_handle_close(int fd)
 	*handle = (struct handle){ NULL, NULL };
 }
 
+void world_close(int fd)
+{
+	network_handle_close(fd);
+}
+
 /* --- connections and segments */
 
 struct connection *network_connection(bool local)

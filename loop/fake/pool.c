@@ -154,7 +154,6 @@ void pool_free(struct pool **pool_in)
 {
 	struct pool *pool = *pool_in;
 
-	*pool_in = NULL;
 	if (!pool)
 		return;
 	pool->is_closing = true;
@@ -165,5 +164,6 @@ void pool_free(struct pool **pool_in)
 	}
 	while (pool->jobs)
 		finish(pool->jobs);
+	*pool_in = NULL;
 	free(pool);
 }

@@ -83,6 +83,9 @@ size_t world_cut(const char *address, uint16_t port);
 /* One more descriptor for the same listening socket, as dup() would give; -1 when it is none. */
 int world_listener_copy(int fd);
 
+/* Closes a descriptor that nobody took, as the kernel does for a dead process. */
+void world_close(int fd);
+
 /* Who is at the other end of a connection over a path; 0 for all until told otherwise. */
 void world_peer_identity(uint32_t uid, uint32_t gid, int32_t pid);
 

@@ -167,7 +167,6 @@ void pool_free(struct pool **pool)
 	struct pool *p = *pool;
 	bool knocked;
 
-	*pool = NULL;
 	if (!p)
 		return;
 	pthread_mutex_lock(&p->lock);
@@ -177,6 +176,7 @@ void pool_free(struct pool **pool)
 	for (unsigned i = 0; i < p->thread_count; i++)
 		pthread_join(p->threads[i], NULL);
 	tell_finished(p);
+	*pool = NULL;
 	pthread_mutex_lock(&p->lock);
 	p->freed = true;
 	knocked = p->knocked; /* then on_knock() is still to come, and frees */

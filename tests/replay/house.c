@@ -29,7 +29,7 @@ struct socket {
 };
 
 struct house {
-	struct house_settings settings;
+	struct span ca;
 	struct config *config, *retired[RELOADS_MAX]; /* a role that refused a reload goes on with the old one */
 	size_t retired_count;
 	char key_encryption_key[KEY_BYTES], mac_key[KEY_BYTES];
@@ -39,6 +39,7 @@ struct house {
 	struct room rooms[ROLES_MAX];
 	size_t room_count;
 	uint64_t lives;
+	struct errand *errands; /* all there ever were: a job that its loop never ran is still here */
 };
 
 /* What a posted job is about; void when the role has died since. */
@@ -46,8 +47,11 @@ struct errand {
 	struct room *room;
 	uint64_t life;
 	enum role role; /* of the peer */
-	int fd;
+	int fd;         /* -1 once it is taken */
+	struct errand *next;
 };
+
+static const struct role_face *const faces[] = { &vault_role, &post_role, &gate_role, &desk_role };
 
 static const struct { enum role one, other; } pairs[] = {
 	{ ROLE_GATE, ROLE_VAULT }, { ROLE_GATE, ROLE_POST }, { ROLE_POST, ROLE_VAULT },
@@ -82,7 +86,7 @@ static size_t gather_files(const struct house *h, struct role_file files[FILES_M
 {
 	size_t count = 0;
 
-	add_file(files, &count, "ca", SPAN(""), h->settings.ca);
+	add_file(files, &count, "ca", SPAN(""), h->ca);
 	add_file(files, &count, "resolv_conf", SPAN(""), SPAN(""));
 	add_file(files, &count, "hosts", SPAN(""), SPAN(""));
 	add_file(files, &count, "key_encryption_key", SPAN(""), (struct span){ h->key_encryption_key, KEY_BYTES });
@@ -141,11 +145,12 @@ static struct errand *errand_new(struct room *room, enum role role, int fd)
 
 	if (!e)
 		panic("out of memory");
-	*e = (struct errand){ room, room->life, role, fd };
+	*e = (struct errand){ room, room->life, role, fd, room->house->errands };
+	room->house->errands = e;
 	return e;
 }
 
-static bool errand_take(struct errand *e)
+static bool is_alive(const struct errand *e)
 {
 	return e->room->loop && e->room->life == e->life;
 }
@@ -160,22 +165,23 @@ static void start_now(void *job)
 	char why[256] = "";
 	enum fault fault;
 
-	if (errand_take(e)) {
-		fill_start(room, &start, files, listeners);
-		fault = room->face->start(&room->self, room->loop, &start, why);
-		if (fault)
-			panic("%s does not start: %s %s", role_name(room->face->role), fault_row(fault)->name, why);
-	}
-	free(e);
+	if (!is_alive(e))
+		return;
+	fill_start(room, &start, files, listeners);
+	fault = room->face->start(&room->self, room->loop, &start, why);
+	if (fault)
+		panic("%s does not start: %s %s", role_name(room->face->role), fault_row(fault)->name, why);
 }
 
 static void peer_now(void *job)
 {
 	struct errand *e = job;
+	int fd = e->fd;
 
-	if (errand_take(e))
-		e->room->face->peer(e->room->self, e->role, 0, e->fd);
-	free(e);
+	if (!is_alive(e))
+		return;
+	e->fd = -1;
+	e->room->face->peer(e->room->self, e->role, 0, fd);
 }
 
 static void introduce(struct room *a, struct room *b)
@@ -188,19 +194,6 @@ static void introduce(struct room *a, struct room *b)
 	loop_post(b->loop, peer_now, errand_new(b, a->face->role, fds[1]));
 }
 
-static void introduce_desk(struct room *room)
-{
-	struct house *h = room->house;
-	int fds[2];
-
-	if (!h->settings.desk_link || room_of(h, ROLE_DESK) || !are_peers(ROLE_DESK, room->face->role))
-		return;
-	if (stream_pair(fds))
-		panic("no pair");
-	loop_post(room->loop, peer_now, errand_new(room, ROLE_DESK, fds[0]));
-	h->settings.desk_link(h->settings.self, room->face->role, fds[1]);
-}
-
 static void begin(struct room *room)
 {
 	room->loop = world_loop(role_name(room->face->role));
@@ -209,7 +202,6 @@ static void begin(struct room *room)
 	room->starts++;
 	room->started_at_ms = loop_now_ms(room->loop);
 	loop_post(room->loop, start_now, errand_new(room, 0, -1));
-	introduce_desk(room);
 }
 
 static void begin_and_introduce(struct room *room)
@@ -228,22 +220,26 @@ static void restart(void *self)
 
 	if (!e->room->loop && e->room->life == e->life)
 		begin_and_introduce(e->room);
-	free(e);
 }
 
 /* --- the house */
 
+static void open_socket(struct house *h, struct span name, enum role role, struct span text, uint16_t port)
+{
+	struct socket *s = &h->sockets[h->socket_count++];
+	struct address address;
+
+	ASSERT(h->socket_count <= SOCKETS_MAX && address_parse(&address, text, port));
+	*s = (struct socket){ name, role, listener_bind(&address, 100) };
+	ASSERT(s->fd >= 0);
+}
+
 static void open_sockets(struct house *h, const struct config_listener *l)
 {
-	for (size_t i = 0; i < l->addresses.count; i++) {
-		struct socket *s = &h->sockets[h->socket_count++];
-		struct address address;
+	enum role role = span_equal(l->protocol, SPAN("http")) ? ROLE_DESK : ROLE_GATE;
 
-		ASSERT(h->socket_count <= SOCKETS_MAX && address_parse(&address, l->addresses.items[i], (uint16_t)l->port));
-		*s = (struct socket){ l->name, span_equal(l->protocol, SPAN("http")) ? ROLE_DESK : ROLE_GATE,
-				      listener_bind(&address, 100) };
-		ASSERT(s->fd >= 0);
-	}
+	for (size_t i = 0; i < l->addresses.count; i++)
+		open_socket(h, l->name, role, l->addresses.items[i], (uint16_t)l->port);
 }
 
 static void read_config(struct house *h, struct span boot)
@@ -260,15 +256,16 @@ struct house *house_new(const struct house_settings *settings)
 
 	if (!h)
 		panic("out of memory");
-	h->settings = *settings;
+	h->ca = settings->ca;
 	read_config(h, settings->boot);
 	rand_bytes(h->key_encryption_key, KEY_BYTES);
 	rand_bytes(h->mac_key, KEY_BYTES);
 	world_certificate(h->certificate, "gate.replay localhost", "replay", INT64_MAX);
 	for (size_t i = 0; i < h->config->listener_count; i++)
 		open_sockets(h, &h->config->listeners[i]);
-	for (size_t i = 0; i < settings->face_count; i++)
-		h->rooms[h->room_count++] = (struct room){ .house = h, .face = settings->faces[i] };
+	open_socket(h, SPAN("control"), ROLE_DESK, SPAN(HOUSE_CONTROL), 0);
+	for (size_t i = 0; i < sizeof faces / sizeof *faces; i++)
+		h->rooms[h->room_count++] = (struct room){ .house = h, .face = faces[i] };
 	for (size_t i = 0; i < h->room_count; i++)
 		begin(&h->rooms[i]);
 	for (size_t i = 0; i < h->room_count; i++)
@@ -282,6 +279,11 @@ struct house *house_new(const struct house_settings *settings)
 static void die(struct room *room)
 {
 	world_kill(room->loop);
+	for (struct errand *e = room->house->errands; e; e = e->next)
+		if (e->room == room && e->fd >= 0) {
+			world_close(e->fd);
+			e->fd = -1;
+		}
 	if (room->self)
 		room->face->free(&room->self);
 	room->self = NULL;
@@ -300,6 +302,12 @@ void house_free(struct house **house)
 		if (h->rooms[i].loop)
 			die(&h->rooms[i]);
 	config_free(&h->config);
+	while (h->errands) {
+		struct errand *e = h->errands;
+
+		h->errands = e->next;
+		free(e);
+	}
 	while (h->retired_count)
 		config_free(&h->retired[--h->retired_count]);
 	free(h);

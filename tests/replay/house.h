@@ -12,15 +12,14 @@
 
 struct house;
 
-/* Which roles there are; the others of the four are left out, and `desk_fd` says what becomes of links to a desk that is left out. */
+/* Borrowed for the call, save the CA bundle, which stays. */
 struct house_settings {
-	struct span boot;                   /* the text of the boot file */
-	struct span ca;                     /* the CA bundle */
-	const struct role_face *const *faces;
-	size_t face_count;
-	void (*desk_link)(void *self, enum role, int fd); /* the other end of a link, at each start of a role; the desk is who asked */
-	void *self;
+	struct span boot; /* the text of the boot file */
+	struct span ca;   /* the CA bundle */
 };
+
+/* Where desk's control socket is. */
+#define HOUSE_CONTROL "/data/control.sock"
 
 /* Begins every role; they serve when house_is_ready(). */
 struct house *house_new(const struct house_settings *);

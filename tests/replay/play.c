@@ -18,9 +18,8 @@ enum {
 };
 
 static const char boot[] = "data = /data\nhost_name = gate.replay\nlog_level = debug\nsegment_bytes = 1048576\n"
-			   "listener submission { port = 587 addresses = { 127.0.0.1 } certificate = c key = k }\n";
-
-static const struct role_face *const faces[] = { &vault_role, &post_role, &gate_role };
+			   "listener submission { port = 587 addresses = { 127.0.0.1 } certificate = c key = k }\n"
+			   "listener pages { protocol = http port = 8080 tls = none addresses = { 127.0.0.1 } }\n";
 
 void play_complain(struct play *p, const struct scenario_line *line, const char *format, ...)
 {
@@ -124,7 +123,7 @@ static bool link_mailbox(struct play *p, struct buf *result)
 	char code[64], state[64] = "";
 	int64_t until;
 
-	if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox.link", result, "{\"address\":\"%s\",\"device\":true}", p->mailbox), "link", result))
+	if (!must(p, admin_ask(p->admin, "mailbox.link", result, "{\"address\":\"%s\",\"device\":true}", p->mailbox), "link", result))
 		return false;
 	if (!read_text(result, "user_code", code, sizeof code) || !cloud_approve(p->cloud, span_of(code), span_of(p->mailbox))) {
 		play_complain(p, NULL, "the device code is not approved: %.*s", SPAN_ARGS(buf_span(result)));
@@ -132,7 +131,7 @@ static bool link_mailbox(struct play *p, struct buf *result)
 	}
 	for (until = world_ms() + LINK_MS; world_ms() < until && strcmp(state, "ready");) {
 		world_run_until(world_ms() + 1000, NULL, NULL);
-		if (!must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox.show", result, "{\"address\":\"%s\"}", p->mailbox), "show", result))
+		if (!must(p, admin_ask(p->admin, "mailbox.show", result, "{\"address\":\"%s\"}", p->mailbox), "show", result))
 			return false;
 		read_text(result, "state", state, sizeof state);
 	}
@@ -148,13 +147,13 @@ static bool set_up(struct play *p, struct buf *result)
 
 	buf_init(&registration, TEXT_BYTES);
 	cloud_registration(p->cloud, &registration);
-	good = must(p, admin_ask(p->admin, ROLE_VAULT, "org.add", result, "{\"name\":\"contoso\"}"), "org add", result) &&
-	       must(p, admin_ask(p->admin, ROLE_VAULT, "provider.add", result, "{\"name\":\"twin\",\"org\":\"contoso\",%.*s}",
+	good = must(p, admin_ask(p->admin, "org.add", result, "{\"name\":\"contoso\"}"), "org add", result) &&
+	       must(p, admin_ask(p->admin, "provider.add", result, "{\"name\":\"twin\",\"org\":\"contoso\",%.*s}",
 				 SPAN_ARGS(buf_span(&registration))), "provider add", result) &&
-	       must(p, admin_ask(p->admin, ROLE_VAULT, "mailbox.add", result,
+	       must(p, admin_ask(p->admin, "mailbox.add", result,
 				 "{\"address\":\"%s\",\"org\":\"contoso\",\"provider\":\"twin\"}", p->mailbox), "mailbox add", result) &&
 	       link_mailbox(p, result) &&
-	       must(p, admin_ask(p->admin, ROLE_VAULT, "client.add", result,
+	       must(p, admin_ask(p->admin, "client.add", result,
 				 "{\"name\":\"app\",\"org\":\"contoso\",\"mailbox\":[\"%s\"]%.*s}", p->mailbox, SPAN_ARGS(buf_span(&p->client))),
 		    "client add", result);
 	buf_free(&registration);
@@ -167,8 +166,7 @@ static bool set_up(struct play *p, struct buf *result)
 
 static bool raise(struct play *p)
 {
-	struct house_settings settings = { .boot = buf_span(&p->boot), .faces = faces, .face_count = sizeof faces / sizeof *faces,
-					   .desk_link = admin_link, .self = p->admin, .ca = cloud_ca(p->cloud) };
+	struct house_settings settings = { .boot = buf_span(&p->boot), .ca = cloud_ca(p->cloud) };
 	struct address gate;
 	struct buf result;
 	bool good = false;

@@ -199,7 +199,7 @@ static void do_queue(struct play *p, const struct scenario_line *line)
 	}
 	snprintf(operation, sizeof operation, "queue.%.*s", SPAN_ARGS(line->words[1]));
 	buf_init(&result, QUEUE_BYTES);
-	fault = admin_ask(p->admin, ROLE_POST, operation, &result, "{\"id\":\"%.*s\"}", SPAN_ARGS(ledger_id(letter)));
+	fault = admin_ask(p->admin, operation, &result, "{\"id\":\"%.*s\"}", SPAN_ARGS(ledger_id(letter)));
 	world_note("%s: %s %.*s", operation, fault_row(fault)->name, SPAN_ARGS(buf_span(&result)));
 	if (fault)
 		play_complain(p, line, "%s: %s", operation, fault_row(fault)->name);
@@ -304,7 +304,7 @@ void script_count(struct play *p)
 	ledger_recount(&p->ledger);
 	cloud_mails(p->cloud, on_mail, p);
 	buf_init(&result, QUEUE_BYTES);
-	if (admin_ask(p->admin, ROLE_POST, "queue.list", &result, "{}"))
+	if (admin_ask(p->admin, "queue.list", &result, "{}"))
 		play_complain(p, NULL, "the queue is not told: %.*s", SPAN_ARGS(buf_span(&result)));
 	list = json_read(buf_span(&result), QUEUE_BYTES);
 	json_array_foreach(json_object_get(list, "items"), at, item)
