@@ -140,14 +140,13 @@ class Lapsing(Case):
 
     def test_a_revoked_sign_in_holds_and_a_new_link_releases(self):
         gateway, password = self.linked()
-        self.twin.ask("/twin/switch", {"name": "tokens", "value": "revoked", "mailbox": ALEX})
+        self.twin.ask("/twin/switch", {"name": "grant", "value": "revoked", "mailbox": ALEX})
         gateway.kill("vault")
         wait_until("the vault is back", lambda: gateway.command("mailbox", "show", ALEX)["address"])
         with smtp(gateway, password=password) as session:
             code, reply = submit(session)
         self.assertEqual(code, 250)
         self.assertIn("held: ", reply)
-        self.twin.ask("/twin/switch", {"name": "tokens", "value": "valid", "mailbox": ALEX})
         browser = gateway.link_mailbox(self.twin)
         self.assertEqual(browser.status, 200, browser.words())
         wait_until("the held mail arrives", self.twin.mail)
