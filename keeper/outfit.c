@@ -221,7 +221,8 @@ static bool open_control(struct opening *o, struct outfit *before)
 	if (!address_parse(&a, path, 0))
 		return fails(o, "control socket", path, "the path is too long");
 	if (!open_socket(o, SPAN("control"), ROLE_DESK, &a, before))
-		return false;
+		/* listener_bind() takes over a socket that nobody answers at; this one is alive. */
+		return errno == EADDRINUSE ? fails(o, "data directory", c->data, fault_row(FAULT_SPOOL_LOCKED)->says[LANGUAGE_EN]) : false;
 	give_to_group(c, a.path);
 	return true;
 }

@@ -199,6 +199,15 @@ class Postern(Process):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def back(self, address=ALEX):
+        """Waits until a role that was killed is back and answers."""
+        def look():
+            try:
+                return self.command("mailbox", "show", address)["address"] and self.command("queue", "list")
+            except Failed:
+                return None
+        wait_until("all roles answer", look)
+
     # --- set-up, as an administrator would
 
     def add_mailbox(self, twin, address=ALEX, org="contoso", provider="m365", **more):
@@ -311,6 +320,7 @@ class Browser:
 
 def sign_in(browser, twin, address, password, code=None):
     """From the provider's first page to wherever it sends the browser back."""
+    tried = False
     for _ in range(8):
         forms = browser.page().forms
         fields = {name for form in forms for name in form["fields"]} | {b[0] for form in forms for b in form["buttons"]}
@@ -320,6 +330,9 @@ def sign_in(browser, twin, address, password, code=None):
             number = next(i for i, form in enumerate(forms) if "passwd" in form["fields"])
             browser.submit(number, login=address, passwd=password)
         elif "otc" in fields:
+            if tried:
+                raise AssertionError("the authenticator code was refused: " + browser.words())
+            tried = True
             browser.submit(0, otc=code or twin.code(address))
         elif "ucaccept" in fields:
             browser.submit(0, ucaccept="Yes")
@@ -339,6 +352,7 @@ def smtp(postern, listener="submission", user="erp", password=None, tls=True):
         session = smtplib.SMTP("localhost", postern.ports[listener], timeout=PATIENCE)
         if tls:
             session.starttls(context=context)
+    session.ehlo()
     if password:
         session.login(user, password)
     return session
