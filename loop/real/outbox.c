@@ -19,8 +19,11 @@ void outbox_init(struct outbox *o, size_t max_bytes)
 	buf_init(&o->bytes, max_bytes);
 }
 
+/* The memory goes back to be lent to another: what stood in it, perhaps a password, must not. */
 static void rest(struct outbox *o, struct loop *loop)
 {
+	if (o->bytes.size)
+		explicit_bzero(o->bytes.at, o->bytes.size);
 	o->gone_before += o->gone;
 	o->gone = 0;
 	buf_clear(&o->bytes);
@@ -40,7 +43,10 @@ void outbox_free(struct outbox *o, struct loop *loop)
 bool outbox_put(struct outbox *o, struct loop *loop, struct span bytes)
 {
 	if (o->gone && o->gone >= o->bytes.size / 2) {
+		size_t before = o->bytes.size;
+
 		buf_drop(&o->bytes, o->gone);
+		explicit_bzero(o->bytes.at + o->bytes.size, before - o->bytes.size);
 		o->gone_before += o->gone;
 		o->gone = 0;
 	}

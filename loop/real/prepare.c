@@ -1,13 +1,38 @@
 #include "loop/prepare.h"
 
 #include "base/panic.h"
+#include "base/secret.h"
 
 #include <ares.h>
 #include <curl/curl.h>
+#include <malloc.h>
 #include <openssl/ssl.h>
 #include <sodium.h>
 #include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+/* Tokens and secrets pass through libcurl's buffers. */
+static void wipe_and_free(void *at)
+{
+	if (at)
+		secret_wipe(at, malloc_usable_size(at));
+	free(at);
+}
+
+static void *wipe_and_move(void *at, size_t size)
+{
+	size_t before = at ? malloc_usable_size(at) : 0;
+	void *moved = malloc(size);
+
+	if (!moved)
+		return NULL;
+	if (at)
+		memcpy(moved, at, before < size ? before : size);
+	wipe_and_free(at);
+	return moved;
+}
 
 void loop_prepare(void)
 {
@@ -16,7 +41,7 @@ void loop_prepare(void)
 							   OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
 						   NULL))
 		fatal("the cryptographic libraries do not start");
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) || ares_library_init(ARES_LIB_INIT_ALL))
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, wipe_and_move, strdup, calloc) || ares_library_init(ARES_LIB_INIT_ALL))
 		fatal("the network libraries do not start");
 	if (sqlite3_initialize())
 		fatal("SQLite does not start");

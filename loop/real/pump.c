@@ -160,6 +160,8 @@ void pump_keep(struct stream *s, struct span bytes)
 {
 	if (!s->unread.at)
 		loop_lend(s->loop, &s->unread);
+	if (s->unread.size)
+		explicit_bzero(s->unread.at, s->unread.size);
 	buf_clear(&s->unread);
 	buf_put(&s->unread, bytes);
 	if (!bytes.size)
@@ -202,8 +204,14 @@ static size_t gather(struct stream *s)
 
 static void offer_kept(struct stream *s)
 {
-	if (s->unread.size && (s->phase == OPEN || s->phase == ENCRYPTED))
-		offer(s, (struct span){ loop_plain(s->loop), gather(s) });
+	char *plain = loop_plain(s->loop);
+	size_t kept;
+
+	if (!s->unread.size || (s->phase != OPEN && s->phase != ENCRYPTED))
+		return;
+	kept = gather(s);
+	offer(s, (struct span){ plain, kept });
+	explicit_bzero(plain, kept);
 }
 
 /* The alert first: the other side is told what was wrong. */
@@ -223,6 +231,8 @@ static void open_sealed(struct stream *s)
 		loop_at_end(s->loop, &s->flush);
 	if (got)
 		offer(s, (struct span){ plain, kept + got });
+	/* All streams of the loop read into the same memory: nobody's password stays in it. */
+	explicit_bzero(plain, kept + got);
 	if (s->closed)
 		return;
 	if (f == FAULT_CLOSED)
@@ -257,13 +267,16 @@ static void take_in(struct stream *s, struct span bytes)
 {
 	if (!s->cipher) {
 		size_t kept = gather(s);
+		char *plain;
 
 		if (!kept) {
 			offer(s, bytes);
 			return;
 		}
-		memcpy(loop_plain(s->loop) + kept, bytes.at, bytes.size);
-		offer(s, (struct span){ loop_plain(s->loop), kept + bytes.size });
+		plain = loop_plain(s->loop);
+		memcpy(plain + kept, bytes.at, bytes.size);
+		offer(s, (struct span){ plain, kept + bytes.size });
+		explicit_bzero(plain, kept + bytes.size);
 		return;
 	}
 	cipher_feed(s->cipher, bytes);
@@ -293,6 +306,7 @@ static bool receive(struct stream *s)
 		if (s->finishing)
 			return true;
 		take_in(s, (struct span){ raw, (size_t)got });
+		explicit_bzero(raw, (size_t)got);
 		return true;
 	}
 	if (!got)
