@@ -186,15 +186,20 @@ static void the_vault_is_away(void **state)
 	rig_free(r);
 }
 
+/* The key that lies ready for the next segment is wrapped under the old one too: it must not be used any more. */
 static void the_key_encryption_key_is_rotated(void **state)
 {
 	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
+	unsigned wanted;
 
 	provider_rule(&r->provider, (struct provider_rule){ .verb = "MAIL", .reply = "451 4.3.0 later" });
 	rig_send(r, (struct rig_letter){ .session = 1 });
 	told(r, 1);
+	rig_idle(r, 100);
+	wanted = r->keys_wanted;
 	link_send(r->vault, &MESSAGE_OF(segment_rotate, .key_id = 2));
 	RIG_WAIT(r, r->rotated);
+	RIG_WAIT(r, r->keys_wanted == wanted + 1);
 	rig_restart(r);
 	provider_forget_rules(&r->provider);
 	RIG_WAIT(r, r->provider.mail_count == 1);

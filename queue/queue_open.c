@@ -233,7 +233,7 @@ static void on_rewrapped(void *self, enum fault fault)
 
 void queue_rotate(struct queue *q, void (*done)(void *self, enum fault), void *self)
 {
-	if (q->opening || q->rotating) {
+	if (q->opening || q->rotating || !spool_drop_key(q->spool)) {
 		done(self, FAULT_POST_AWAY);
 		return;
 	}

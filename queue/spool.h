@@ -93,6 +93,11 @@ void spool_start(struct spool *, uint64_t last_sequence);
 
 /* A key of the vault's. Copied. */
 void spool_key(struct spool *, struct span key, struct span wrapped);
+
+/* The key that wrapped them will end: forgets the spare one, which no segment holds yet, and asks for another. False while one is being put into a
+ * new segment: to be asked again. */
+bool spool_drop_key(struct spool *);
+
 /* The vault is new, or back: asks again for what was asked. */
 void spool_ask_again(struct spool *);
 

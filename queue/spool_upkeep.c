@@ -237,6 +237,15 @@ void spool_key(struct spool *s, struct span key, struct span wrapped)
 	spool_upkeep(s);
 }
 
+bool spool_drop_key(struct spool *s)
+{
+	if (s->preparing)
+		return false;
+	secret_free(&s->spare);
+	spool_upkeep(s);
+	return true;
+}
+
 void spool_ask_again(struct spool *s)
 {
 	s->asked = false;

@@ -49,6 +49,7 @@ struct rig {
 	uint64_t serial;
 	/* the vault */
 	bool vault_is_silent, no_new_keys;
+	unsigned keys_wanted; /* how often post asked for a key */
 	enum fault token_fault, unwrap_fault;
 	const char *token_why;
 	unsigned token_mechanism, tokens, forced;
@@ -250,6 +251,7 @@ static inline void rig_vault_received(void *self, struct link *link, const struc
 	switch (m->type) {
 	case MESSAGE_token_wanted: rig_give_token(r, &m->token_wanted); break;
 	case MESSAGE_segment_key_wanted:
+		r->keys_wanted++;
 		if (r->no_new_keys)
 			break;
 		rand_bytes(key, sizeof key);
