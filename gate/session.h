@@ -58,7 +58,7 @@ struct session {
 	struct arena *arena;             /* of the grant */
 	struct buf sealed;
 	struct grant grant;
-	bool is_granted, is_by_network; /* by its address, not by AUTH */
+	bool is_granted;
 	struct incoming in;
 	struct proxy_line proxy;
 	struct smtp_server core;
@@ -87,7 +87,7 @@ void incoming_drop(struct session *);
 /* Forgets it without a word. */
 void incoming_forget(struct session *);
 
-/* Whether post has as much of it as it may hold before it stores some. */
+/* Whether post has as much of it as it may hold for now. */
 bool incoming_is_full(const struct session *);
 
 /* Tells post of a reply that the client's machine has acknowledged. */

@@ -18,9 +18,12 @@ void client_password_make(char password_out[CLIENT_PASSWORD_BYTES], char credent
 	memcpy(credential_out, password_out + sizeof prefix, CLIENT_PASSWORD_CREDENTIAL_BYTES);
 }
 
+/* Without a branch, since what it is given is a secret. */
 static char lower(char c)
 {
-	return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+	int is_capital = ('A' - 1 - (unsigned char)c) & ((unsigned char)c - ('Z' + 1));
+
+	return (char)(c | (is_capital >> 8 & 32));
 }
 
 struct span client_password_credential(struct span password, char memory[CLIENT_PASSWORD_CREDENTIAL_BYTES])

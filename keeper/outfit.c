@@ -159,14 +159,13 @@ static bool check_certificate(struct opening *o, const struct config_listener *l
 	return good;
 }
 
-/* Where the system chose the ports, only the names tell one socket from another. */
-static int take_socket(struct outfit *before, struct span name, const struct address *a)
+static int take_socket(struct outfit *before, const struct address *a)
 {
 	for (size_t i = 0; before && i < before->socket_count; i++) {
-		const struct outfit_socket *s = &before->sockets[i];
+		int fd = before->sockets[i].fd;
 
-		if (s->fd >= 0 && address_equal(&s->address, a) && s->address.port == a->port && (a->port || span_equal(s->name, name)))
-			return dup(s->fd);
+		if (fd >= 0 && address_equal(&before->sockets[i].address, a) && before->sockets[i].address.port == a->port)
+			return dup(fd);
 	}
 	return -1;
 }
@@ -174,7 +173,7 @@ static int take_socket(struct outfit *before, struct span name, const struct add
 static bool open_socket(struct opening *o, struct span name, enum role role, const struct address *a, struct outfit *before)
 {
 	struct outfit *out = o->outfit;
-	int fd = take_socket(before, name, a);
+	int fd = take_socket(before, a);
 
 	if (fd < 0)
 		fd = listener_bind(a, BACKLOG);

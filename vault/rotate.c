@@ -10,7 +10,7 @@
 /* A rotation: a new key is made and stored; every secret is resealed under it, some at a time; every post rewraps its segments; then the keys before
  * it end. Each step starts from what the database says, so that a death at any point costs nothing but time. */
 
-enum { BATCH_ROWS = 64, AGAIN_MS = 60 * 1000, POSTS_MAX = 64 };
+enum { BATCH_ROWS = 64, AGAIN_MS = 60 * 1000, SOON_MS = 2 * 1000, POSTS_MAX = 64 };
 
 struct rotation {
 	struct vault *vault;
@@ -243,11 +243,15 @@ void rotate_post_came(struct vault *v, const struct vault_peer *peer)
 
 void rotate_post_done(struct vault *v, const struct vault_peer *peer, const struct message_segment_rotated *m)
 {
-	if (m->key_id != (uint32_t)keyring_current(v->keys))
+	/* It was still busy with the key before, and may have missed this one. */
+	if (m->key_id != (uint32_t)keyring_current(v->keys)) {
+		rotate_post_came(v, peer);
 		return;
+	}
 	if (m->fault != FAULT_OK) {
 		TRAIL(&v->trail, EVENT_KEY_WAITS, TRAIL_NUMBER("id", m->key_id),
 		      TRAIL_TEXT("fault", span_of(fault_row((enum fault)(m->fault % FAULT_COUNT))->name)));
+		timer_after(&v->rotation->timer, SOON_MS);
 		return;
 	}
 	v->rotation->is_rewrapped[peer->index % POSTS_MAX] = true;
