@@ -21,6 +21,7 @@ struct delivery {
 	size_t header_bytes;
 	bool header_went;
 	struct body_reading *reading;
+	enum fault body_fault;
 	/* what came of it */
 	struct smtp_way_end end;
 	char host[256];
@@ -48,6 +49,7 @@ static void on_chunk(void *self, enum fault fault, struct span bytes, bool end)
 {
 	struct delivery *d = self;
 
+	d->body_fault = fault;
 	if (fault)
 		smtp_way_no_body(&d->letter, fault);
 	else
@@ -89,7 +91,7 @@ static enum outcome_next next_at(const struct delivery *d, size_t i)
 static void judge_age(struct delivery *d)
 {
 	const struct mail *m = d->mail;
-	int64_t age_ms = clock_wall_ms() - m->accepted_at_ms - m->held_ms;
+	int64_t age_ms = post_now_ms(d->post) - m->accepted_at_ms - m->held_ms;
 	const struct outcome *last = d->end.begun ? &d->recipients[0].outcome : &d->alike;
 
 	for (size_t i = 0; d->end.begun && i < d->count; i++)
@@ -207,20 +209,32 @@ static bool make_report(struct delivery *d, bool of_refused)
 
 static void trail_end(const struct delivery *d, enum event event, const struct outcome *o, const char *what, int64_t number)
 {
-	char id[MAIL_ID_TEXT_BYTES + 1], mailbox[24];
+	char id[MAIL_ID_TEXT_BYTES + 1];
 
 	mail_id_text(id, d->mail->id);
-	snprintf(mailbox, sizeof mailbox, "%llu", (unsigned long long)d->mail->mailbox);
 	if (event == EVENT_SENT)
-		TRAIL(&d->post->trail, event, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("mailbox", span_of(mailbox)),
+		TRAIL(&d->post->trail, event, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("mailbox", d->envelope.address),
 		      TRAIL_TEXT("host", span_of(d->host)), TRAIL_NUMBER(what, number), TRAIL_TEXT("text", span_of(o->text)));
 	else
-		TRAIL(&d->post->trail, event, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("mailbox", span_of(mailbox)),
+		TRAIL(&d->post->trail, event, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("mailbox", d->envelope.address),
 		      TRAIL_TEXT("host", span_of(d->host)), TRAIL_TEXT("fault", span_of(fault_row(o->fault)->name)), TRAIL_NUMBER(what, number),
 		      TRAIL_TEXT("text", span_of(o->text)));
 }
 
 /* --- the end of a try */
+
+/* It cannot be read, so it cannot be sent; people are shown that it is there. */
+static void keep_damaged(struct post *p, struct mail *m, enum fault fault)
+{
+	struct buf says;
+
+	buf_init(&says, 2048);
+	queue_hold(p->queue, m, &(struct record_hold){ .id = m->id, .at = clock_wall_ms(), .fault = span_of(fault_row(FAULT_SPOOL_DAMAGED)->name),
+						       .reason = span_of(fault_row(fault)->says[LANGUAGE_EN]) }, NULL, NULL);
+	hold_says(p, m, &says);
+	settle_queued(m, buf_span(&says));
+	buf_free(&says);
+}
 
 /* Gives up the payload and the try; the message goes if all is over with it. */
 static void finish(struct delivery *d)
@@ -392,6 +406,9 @@ static void on_done(void *self, const struct smtp_way_end *end)
 	if (gone) { /* a person deleted it meanwhile */
 		settle_queued(m, SPAN("queued: an administrator deleted it"));
 		finish(d);
+	} else if (d->body_fault) {
+		keep_damaged(p, m, d->body_fault);
+		finish(d);
 	} else if (goes_up(d)) {
 		end_up(d);
 	} else if (d->retried || d->held) {
@@ -456,18 +473,12 @@ static struct delivery *delivery_new(struct post *p, struct mail *m)
 	return d;
 }
 
-/* It cannot be read, so it cannot be sent; people are shown that it is there. */
-static void keep_damaged(struct post *p, struct mail *m, enum fault fault)
+/* Nothing came of the try, not even a question to the provider. */
+static void give_up(struct post *p, struct mail *m)
 {
-	struct buf says;
-
-	buf_init(&says, 2048);
+	p->tries--;
 	schedule_ended(m->lane, SCHEDULE_STOPPED);
-	queue_hold(p->queue, m, &(struct record_hold){ .id = m->id, .at = clock_wall_ms(), .fault = span_of(fault_row(FAULT_SPOOL_DAMAGED)->name),
-						       .reason = span_of(fault_row(fault)->says[LANGUAGE_EN]) }, NULL, NULL);
-	hold_says(p, m, &says);
-	settle_queued(m, buf_span(&says));
-	buf_free(&says);
+	hold_tried(p, m, HOLD_UNSURE);
 	queue_tried(p->queue, m);
 	post_try_ended(p);
 }
@@ -478,17 +489,14 @@ static void on_loaded(void *self, struct mail *m, enum fault fault, struct span 
 	struct delivery *d;
 
 	if (!m->open_count) {
-		p->tries--;
-		schedule_ended(m->lane, SCHEDULE_STOPPED);
-		queue_tried(p->queue, m);
-		post_try_ended(p);
+		give_up(p, m);
 		return;
 	}
 	d = delivery_new(p, m);
 	if (fault || record_get_message(&d->envelope, &d->body, &d->closing, payload)) {
-		p->tries--;
 		delivery_free(d);
 		keep_damaged(p, m, fault ? fault : FAULT_SPOOL_DAMAGED);
+		give_up(p, m);
 		return;
 	}
 	fill_recipients(d);

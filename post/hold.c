@@ -157,11 +157,12 @@ static struct mail *oldest_of(struct cause *c)
 
 static void trail_cause(const struct cause *c, enum event event)
 {
+	const struct known_mailbox *k = post_mailbox(c->post, c->mailbox);
 	char number[24];
 
 	snprintf(number, sizeof number, "%llu", (unsigned long long)c->mailbox);
-	TRAIL(&c->post->trail, event, TRAIL_TEXT("mailbox", span_of(number)), TRAIL_TEXT("tenant", span_of(c->tenant)),
-	      TRAIL_TEXT("fault", span_of(fault_row(c->fault)->name)));
+	TRAIL(&c->post->trail, event, TRAIL_TEXT("mailbox", span_of(k ? k->address : c->mailbox ? number : "")), TRAIL_TEXT("tenant", span_of(c->tenant)),
+	      TRAIL_TEXT("fault", span_of(fault_row(c->fault)->name)), TRAIL_TEXT("text", span_of(c->text)));
 }
 
 /* The time that a message was held does not count against its lifetime. */
@@ -296,6 +297,10 @@ static void send_first(struct cause *c)
 
 	if (!m) {
 		resolve(c);
+		return;
+	}
+	if (c->post->is_draining) {
+		c->stage = WAITING;
 		return;
 	}
 	c->stage = FIRST;

@@ -35,6 +35,7 @@ struct post {
 	struct queue *queue;
 	struct bodies *bodies;
 	uint64_t first_new_id;
+	int64_t wall_ahead_ms; /* of the loop's time, at the start */
 	bool is_open, is_draining, said_drained;
 	struct timer drain_timer, sweep_timer, vault_away;
 	struct delivery *deliveries; /* under way */
@@ -60,6 +61,9 @@ struct known_mailbox {
 	char address[SMTP_CLIENT_ADDRESS_BYTES + 1];
 };
 const struct known_mailbox *post_mailbox(const struct post *, uint64_t id);
+
+/* Wall time that a clock set forward while we run does not move: ages are counted by it, so that no jump ends the life of what waits. */
+int64_t post_now_ms(const struct post *);
 
 /* A try ended: while draining, the last one lets the role go. */
 void post_try_ended(struct post *);

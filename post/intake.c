@@ -389,13 +389,13 @@ static bool join(struct arrival *a)
 	struct mail *m = e ? mails_find(queue_mails(p->queue), e->id) : NULL;
 	char id[MAIL_ID_TEXT_BYTES + 1];
 
-	if (!m && !(e && e->says))
+	if (!e || (!e->says && (!m || (!m->open_count && !m->trying))))
 		return false;
 	mail_id_text(id, e->id);
 	TRAIL(&p->trail, EVENT_RESUBMITTED, TRAIL_TEXT("id", span_of(id)));
 	metric_add(METRIC_POST_RESUBMITTED, NULL, 1);
 	body_drop(&a->writing);
-	if (!m || !m->open_count) {
+	if (e->says) {
 		struct link *link = p->gates[a->key.gate];
 
 		if (link)

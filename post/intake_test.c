@@ -72,6 +72,29 @@ static void a_large_body_survives_a_stop(void **state)
 	rig_free(r);
 }
 
+/* A file that was cut is never sent as if it were whole: people are shown it. */
+static void a_damaged_body_is_kept_and_shown(void **state)
+{
+	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
+	const char *line = "Subject: a long one\r\n\r\n0123456789012345678901234567890123456789\r\n";
+	char command[256];
+
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "MAIL", .reply = "451 4.3.0 later" });
+	rig_send(r, (struct rig_letter){ .session = 1, .body = line, .body_repeats = 6000 });
+	told(r, 1);
+	rig_lower(r);
+	snprintf(command, sizeof command, "truncate -s 200000 %s/spool/bodies/*", r->directory);
+	assert_int_equal(system(command), 0);
+	provider_forget_rules(&r->provider);
+	assert_int_equal(rig_raise(r), FAULT_OK);
+	RIG_WAIT(r, r->ready);
+	do
+		rig_call(r, "queue.list", "{\"state\":\"held\"}");
+	while (!strstr(r->answer, "SPOOL_DAMAGED"));
+	assert_int_equal(r->provider.mail_count, 0);
+	rig_free(r);
+}
+
 static void too_much_at_once_is_put_off(void **state)
 {
 	struct rig *r = rig_new("body_memory = 1048576\n");
@@ -235,6 +258,6 @@ static void a_key_that_does_not_open(void **state)
 	rig_free(r);
 }
 
-TESTS(grants_that_do_not_hold, a_large_body, a_large_body_survives_a_stop, too_much_at_once_is_put_off, the_same_message_again_joins_the_first,
+TESTS(grants_that_do_not_hold, a_large_body, a_large_body_survives_a_stop, a_damaged_body_is_kept_and_shown, too_much_at_once_is_put_off, the_same_message_again_joins_the_first,
       what_was_heard_stays_heard, a_refused_one_that_comes_again_is_new, a_gate_that_died, two_daemons_on_one_spool, the_vault_comes_late,
       a_key_that_does_not_open)

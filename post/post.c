@@ -150,6 +150,13 @@ static void on_named(void *self, uint64_t mailbox, struct span tenant, struct sp
 
 static const struct smtp_way_events way_events = { .token_wanted = on_token_wanted, .named = on_named };
 
+int64_t post_now_ms(const struct post *p)
+{
+	int64_t wall_ms = clock_wall_ms(), steady_ms = loop_now_ms(p->loop) + p->wall_ahead_ms;
+
+	return wall_ms < steady_ms ? wall_ms : steady_ms;
+}
+
 /* --- mailboxes, as the vault tells them */
 
 const struct known_mailbox *post_mailbox(const struct post *p, uint64_t id)
@@ -463,6 +470,7 @@ static enum fault post_start(void **self_out, struct loop *loop, const struct ro
 	p->drained = start->drained;
 	p->host = start->host;
 	p->mac_key = secret_new(start->mac_key);
+	p->wall_ahead_ms = clock_wall_ms() - loop_now_ms(loop);
 	set_host_name(p, start->config);
 	trail_init(&p->trail, "post", SPAN(""));
 	map_init(&p->arrivals, false);
