@@ -1,0 +1,150 @@
+"""`kill -9` of each role, of the keeper and of all at once, under load: the ledger of what was acknowledged, refused and received balances.
+
+KILL_ROUNDS rounds (10), KILL_SEED for the same choices again (not the same timing).
+"""
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import peers
+from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Postern, Process, wait_until
+
+LEDGER = [sys.executable, os.path.join(ROOT, "tools", "ledger")]
+ROLES = ("gate", "vault", "post", "desk")
+VICTIMS = (*ROLES, "keeper", "all")
+SESSIONS, CONNECTIONS = 8, 6
+
+
+class Trust:
+    """What Postern has to trust: the twin's authority for tokens, the peers' for the sink."""
+
+    def __init__(self, directory, *files):
+        self.ca = os.path.join(directory, "both-ca.pem")
+        with open(self.ca, "w", encoding="utf-8") as out:
+            for path in files:
+                with open(path, encoding="utf-8") as file:
+                    out.write(file.read())
+
+
+def is_alive(pid):
+    """A zombie is dead: its parent is busy or was killed before it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Kill(Case):
+    def setUp(self):
+        super().setUp()
+        self.twin.switch("messages_per_minute", 0)
+        authority = peers.Authority(self.directory)
+        self.sent, self.received, self.kills = (os.path.join(self.directory, name) for name in ("sent", "received", "kills"))
+        self.sink = Process(self.directory, "sink", [*LEDGER, "sink", "--notes", self.received, "--certificate", authority.certificate, "--key", authority.key])
+        self.addCleanup(self.sink.end)
+        self.sink_port = self.sink.line("ready").split()[1]
+        self.trust = Trust(self.directory, self.twin.ca, authority.ca)
+        self.raise_house()
+
+    def raise_house(self):
+        self.gateway = self.postern_trusting(self.trust)
+        self.keep_ports()
+        self.gateway.add_mailbox(self.twin)
+        self.gateway.add_mailbox(self.twin, MARIA)
+        self.gateway.command("provider", "set", "m365", "--smtp-port", self.sink_port)
+        for address, more in ((ALEX, ()), (MARIA, (MARIA_PASSWORD,))):
+            browser = self.gateway.link_mailbox(self.twin, address, *more)
+            self.assertEqual(browser.status, 200, browser.words())
+        self.password = os.path.join(self.directory, "password")
+        with open(self.password, "w", encoding="utf-8") as file:
+            file.write(self.gateway.add_client("erp", (ALEX, MARIA), "contoso", "--verdict-wait", "1000ms"))
+
+    def postern_trusting(self, trust):
+        gateway = Postern(self.directory, trust, more=f"retry_longest = 1\nprobe_longest = 1\nconnections_per_mailbox = {CONNECTIONS}\nsegment_bytes = 4194304\n")
+        self.addCleanup(gateway.end)
+        return gateway
+
+    def keep_ports(self):
+        """Senders and the redirect address keep what the system chose."""
+        path = os.path.join(self.gateway.data, "postern.conf")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        for name, port in self.gateway.ports.items():
+            text = re.sub(rf"(listener {name} \{{[^}}]*?port = )0", rf"\g<1>{port}", text)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def start_senders(self, seed):
+        port = str(self.gateway.ports["submission"])
+        self.senders = Process(self.directory, "senders", [*LEDGER, "send", "--notes", self.sent, "--port", port, "--ca", self.gateway.ca, "--user", "erp",
+                                                           "--password-file", self.password, "--sender", ALEX, MARIA, "--sessions", str(SESSIONS), "--pause-ms", "25",
+                                                           "--seed", str(seed)])
+        self.addCleanup(self.senders.end)
+        self.wait_for_answers()
+
+    def wait_for_answers(self):
+        """Load flows: further letters get their answers."""
+        def size():
+            return os.path.getsize(self.sent) if os.path.exists(self.sent) else 0
+
+        def answered():
+            with open(self.sent, encoding="utf-8") as file:
+                file.seek(before)
+                return sum('"what": "answer"' in line and '"code": 250' in line for line in file) >= SESSIONS // 2
+        before = size()
+        wait_until("letters are answered", lambda: os.path.exists(self.sent) and self.senders_live() and answered())
+
+    def senders_live(self):
+        self.assertIsNone(self.senders.process.poll(), self.senders.log())
+        return True
+
+    def strike(self, victim):
+        wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))
+        with open(self.kills, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"kill": victim, "at": time.time()}) + "\n")
+        if victim in ROLES:
+            self.gateway.kill(victim)
+            return
+        pids = list(self.gateway.roles().values())
+        self.gateway.process.send_signal(signal.SIGKILL)
+        for pid in pids if victim == "all" else ():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.gateway.process.wait()
+        wait_until("the roles are gone", lambda: not any(is_alive(pid) for pid in pids))
+        self.gateway.start()
+
+    def test_kill_of_each_role_and_of_all_under_load(self):
+        rounds, seed = int(os.environ.get("KILL_ROUNDS", "10")), int(os.environ.get("KILL_SEED", str(random.randrange(1 << 32))))
+        print(f"KILL_SEED={seed} KILL_ROUNDS={rounds}", file=sys.stderr, flush=True)
+        dice = random.Random(seed)
+        self.start_senders(seed)
+        order = []
+        for _ in range(rounds):
+            order = order or dice.sample(VICTIMS, len(VICTIMS))
+            victim = order.pop()
+            time.sleep(dice.uniform(0.01, 0.5))
+            self.strike(victim)
+            self.wait_for_answers()
+        self.assertEqual(self.senders.end(), 0, self.senders.log()[-4000:])
+        wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
+        # After one more start the vault must open everything it sealed, and nothing comes out of the spool a second time.
+        self.gateway.end()
+        self.gateway.start()
+        done = subprocess.run([*LEDGER, "check", "--sent", self.sent, "--received", self.received, "--kills", self.kills,
+                               "--house", self.gateway.data, "--program", PROGRAM], capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
+        print(done.stdout, file=sys.stderr, flush=True)
+        self.assertEqual(done.returncode, 0, f"KILL_SEED={seed}\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    unittest.main()
