@@ -1,9 +1,10 @@
 /* bench/connection.h - a blocking connection that reads lines, in the clear or in TLS.
  *
- * Why       Load tool, sink and ceiling speak SMTP alike, a thread for each connection: simple, and fast enough not to
- * be what is measured. Promise   No delay of Nagle's; a reader waits for at most CONNECTION_WAIT_S. Owns      Its
- * descriptor, its buffer, its TLS state. Refuses   Lines longer than the buffer: the connection counts as lost. See
- * docs/bench.md */
+ * Why       Load tool, sink and ceiling speak SMTP alike, a thread for each connection: simple, and fast enough not to be what is measured.
+ * Promise   No delay of Nagle's; a reader waits for at most CONNECTION_WAIT_S.
+ * Owns      Its descriptor, its buffer, its TLS state.
+ * Refuses   Lines longer than the buffer: the connection counts as lost.
+ * See       docs/bench.md */
 #pragma once
 #include <openssl/ssl.h>
 #include <stdbool.h>

@@ -1,12 +1,10 @@
 /* The load: sessions that send messages as fast as they are taken, and wait until the last is at the sink.
  *
- * usage: load --port N [--sessions N] [--messages N] [--size BYTES] [--per-connection N] [--tls] [--user NAME
- * --password TEXT] [--senders N]
- *             [--count FILE]
+ * usage: load --port N [--sessions N] [--messages N] [--size BYTES] [--per-connection N] [--tls] [--user NAME --password TEXT]
+ *             [--senders N] [--count FILE]
  *
- * Messages come from user1@bench.example to userN@bench.example (--senders), a sender for each session. With
- * --per-connection 0, the default, each session keeps its connection, and the clock starts when all have signed in.
- * Prints one line of JSON. */
+ * Messages come from user1@bench.example to userN@bench.example (--senders), a sender for each session. With --per-connection 0, the default,
+ * each session keeps its connection, and the clock starts when all have signed in. Prints one line of JSON. */
 #include "bench/connection.h"
 #include "bench/counter.h"
 
