@@ -70,9 +70,10 @@ int64_t token_now_ms(const struct token *t)
 	return loop_now_ms(t->all->loop);
 }
 
+/* By both clocks: post and the provider go by the wall, which may have jumped forward. */
 bool token_is_good(const struct token *t)
 {
-	return t->access.size && t->expires_at_ms - MARGIN_MS > token_now_ms(t);
+	return t->access.size && t->expires_at_ms - MARGIN_MS > token_now_ms(t) && t->expires_wall_ms - MARGIN_MS > clock_wall_ms();
 }
 
 static void give(struct token *t, struct token_waiter *w, enum fault fault)
