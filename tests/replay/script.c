@@ -132,6 +132,7 @@ static void do_road(struct play *p, const struct scenario_line *line)
 	for (size_t i = 0; i < 3; i++)
 		if (span_equal(line->words[1], span_of(states[i]))) {
 			world_road("127.0.0.1", cloud_smtp_port(p->cloud), (enum world_road)i);
+			world_road("::1", cloud_smtp_port(p->cloud), (enum world_road)i);
 			return;
 		}
 	play_complain(p, line, "road open|refused|silent");
@@ -139,12 +140,14 @@ static void do_road(struct play *p, const struct scenario_line *line)
 
 static void do_cut(struct play *p, const struct scenario_line *line)
 {
-	if (span_equal(line->words[1], SPAN("provider")))
+	if (span_equal(line->words[1], SPAN("provider"))) {
 		world_cut("127.0.0.1", cloud_smtp_port(p->cloud));
-	else if (span_equal(line->words[1], SPAN("applications")))
+		world_cut("::1", cloud_smtp_port(p->cloud));
+	} else if (span_equal(line->words[1], SPAN("applications"))) {
 		world_cut("127.0.0.1", 587);
-	else
+	} else {
 		play_complain(p, line, "cut provider|applications");
+	}
 }
 
 static void do_skew(struct play *p, const struct scenario_line *line)
