@@ -147,6 +147,23 @@ void operations_put_lines(json_t *to, const char *name, struct span lines);
 /* The name of an organisation, or an empty span. */
 struct span operations_organisation(const struct vault *, uint64_t id);
 
+/* A list a page at a time: the items, and `next`, the name to give as `after` for those that follow, when there are more. */
+struct operations_page {
+	json_t *items;
+	int64_t limit;
+	uint64_t after; /* the number of the last one of the page before */
+	struct span last;
+	bool has_more;
+};
+
+/* Adds one, or says false, drops it and marks that there are more. */
+bool operations_page_add(struct operations_page *, struct span name, json_t *item);
+
+/* Answers with those of `map` behind the number `after`, at most `limit` of the arguments (1,000 when it says nothing); `one` adds one of them or passes
+ * it over, and says false when the page is full. */
+void operations_list(struct vault *, const struct asker *, const json_t *arguments, const struct map *, uint64_t after,
+		     bool (*one)(const struct vault *, const struct asker *, const void *which, struct span org, struct operations_page *));
+
 /* Runs the operation that a message names. */
 void operations_call(struct vault *, const struct vault_peer *, const struct message_call *);
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ARGUMENTS_BYTES_MAX = 1024 * 1024 };
+enum { ARGUMENTS_BYTES_MAX = 1024 * 1024, PAGE_PRESET = 1000, PAGE_MAX = 2000 };
 
 static const struct vault_operation *const tables[] = { organisation_operations, provider_operations, mailbox_operations, client_operations,
 							key_operations, consent_operations, status_operations };
@@ -71,6 +71,40 @@ struct span operations_organisation(const struct vault *v, uint64_t id)
 	const struct registry_organisation *o = registry_by_id(&v->registry.organisations, id);
 
 	return o ? o->row.name : (struct span){ "", 0 };
+}
+
+bool operations_page_add(struct operations_page *p, struct span name, json_t *item)
+{
+	p->has_more = (int64_t)json_array_size(p->items) >= p->limit;
+	if (p->has_more) {
+		json_decref(item);
+		return false;
+	}
+	p->last = name;
+	json_array_append_new(p->items, item);
+	return true;
+}
+
+void operations_list(struct vault *v, const struct asker *a, const json_t *arguments, const struct map *map, uint64_t after,
+		     bool (*one)(const struct vault *, const struct asker *, const void *which, struct span org, struct operations_page *))
+{
+	struct arena *arena = arena_new(SIZE_MAX);
+	struct operations_page page = { .items = json_array(), .limit = PAGE_PRESET };
+	struct span org = json_text(arguments, "org");
+	json_t *result = json_object();
+	size_t count;
+	void **all = registry_sorted(map, arena, &count);
+
+	if (json_whole(arguments, "limit", &page.limit) && (page.limit < 1 || page.limit > PAGE_MAX))
+		page.limit = PAGE_MAX;
+	page.after = after;
+	for (size_t i = 0; i < count && one(v, a, all[i], org, &page); i++)
+		;
+	json_object_set_new(result, "items", page.items);
+	if (page.has_more)
+		json_put_text(result, "next", page.last);
+	asker_answer(v, a, FAULT_OK, SPAN(""), result);
+	arena_free(&arena);
 }
 
 static vault_run *find(struct span name)

@@ -334,23 +334,20 @@ static void show(struct vault *v, const struct asker *asker, const json_t *json)
 	asker_answer(v, asker, client ? FAULT_OK : FAULT_NOT_FOUND, SPAN(""), client ? describe(v, client) : NULL);
 }
 
+static bool list_one(const struct vault *v, const struct asker *asker, const void *which, struct span org, struct operations_page *page)
+{
+	const struct registry_client *client = which;
+
+	if (client->row.id <= page->after || (org.size && !span_equal_fold(operations_organisation(v, client->row.organisation), org)))
+		return true;
+	return operations_page_add(page, client->row.name, describe(v, client));
+}
+
 static void list(struct vault *v, const struct asker *asker, const json_t *json)
 {
-	struct arena *arena = arena_new(SIZE_MAX);
-	json_t *result = json_object(), *items = json_array();
-	struct span wanted = json_text(json, "org");
-	size_t number;
-	void **all = registry_sorted(&v->registry.clients, arena, &number);
+	const struct registry_client *after = map_get(&v->registry.client_names, json_text(json, "after"));
 
-	for (size_t i = 0; i < number; i++) {
-		const struct registry_client *client = all[i];
-
-		if (!wanted.size || span_equal_fold(operations_organisation(v, client->row.organisation), wanted))
-			json_array_append_new(items, describe(v, client));
-	}
-	json_object_set_new(result, "items", items);
-	asker_answer(v, asker, FAULT_OK, SPAN(""), result);
-	arena_free(&arena);
+	operations_list(v, asker, json, &v->registry.clients, after ? after->row.id : 0, list_one);
 }
 
 /* --- postern client refused */

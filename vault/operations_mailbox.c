@@ -259,23 +259,20 @@ static void show(struct vault *v, const struct asker *asker, const json_t *json)
 	asker_answer(v, asker, m ? FAULT_OK : FAULT_NOT_FOUND, SPAN(""), m ? describe(v, m, asker->language) : NULL);
 }
 
+static bool list_one(const struct vault *v, const struct asker *asker, const void *which, struct span org, struct operations_page *page)
+{
+	const struct registry_mailbox *m = which;
+
+	if (m->row.id <= page->after || (org.size && !span_equal_fold(operations_organisation(v, m->row.organisation), org)))
+		return true;
+	return operations_page_add(page, m->row.address, describe(v, m, asker->language));
+}
+
 static void list(struct vault *v, const struct asker *asker, const json_t *json)
 {
-	struct arena *arena = arena_new(SIZE_MAX);
-	json_t *result = json_object(), *items = json_array();
-	struct span wanted = json_text(json, "org");
-	size_t number;
-	void **all = registry_sorted(&v->registry.mailboxes, arena, &number);
+	const struct registry_mailbox *after = map_get(&v->registry.mailbox_addresses, json_text(json, "after"));
 
-	for (size_t i = 0; i < number; i++) {
-		const struct registry_mailbox *m = all[i];
-
-		if (!wanted.size || span_equal_fold(operations_organisation(v, m->row.organisation), wanted))
-			json_array_append_new(items, describe(v, m, asker->language));
-	}
-	json_object_set_new(result, "items", items);
-	asker_answer(v, asker, FAULT_OK, SPAN(""), result);
-	arena_free(&arena);
+	operations_list(v, asker, json, &v->registry.mailboxes, after ? after->row.id : 0, list_one);
 }
 
 static void link_one(struct vault *v, const struct asker *asker, const json_t *json)

@@ -97,6 +97,27 @@ static void what_is_wrong_is_refused_by_name(void **state)
 	stage_end(&s);
 }
 
+static void long_lists_come_in_pages(void **state)
+{
+	char after[64] = "";
+	size_t seen = 0, pages = 0;
+	struct stage s;
+
+	stage_begin(&s);
+	stage_people(&s);
+	for (int i = 0; i < 24; i++)
+		assert_int_equal(stage_call(&s, "mailbox.add", "{'address':'user%d@example.com','org':'school','provider':'m365'}", i), FAULT_OK);
+	do {
+		assert_int_equal(stage_call(&s, "mailbox.list", "{'limit':'10','after':'%s','org':'school'}", after), FAULT_OK);
+		seen += json_array_size(json_object_get(s.result, "items"));
+		snprintf(after, sizeof after, "%s", stage_text(&s, "next"));
+		pages++;
+	} while (*after);
+	assert_int_equal(seen, 25);
+	assert_int_equal(pages, 3);
+	stage_end(&s);
+}
+
 /* One organisation has no hand on what belongs to another. */
 static void organisations_are_kept_apart(void **state)
 {
@@ -500,7 +521,7 @@ static void nothing_secret_is_readable_in_the_database(void **state)
 	stage_end(&s);
 }
 
-TESTS(settings_are_added_shown_changed_and_removed, what_is_wrong_is_refused_by_name, organisations_are_kept_apart, a_plain_server_needs_no_link,
+TESTS(settings_are_added_shown_changed_and_removed, what_is_wrong_is_refused_by_name, long_lists_come_in_pages, organisations_are_kept_apart, a_plain_server_needs_no_link,
       tokens_are_renewed_held_and_mended, a_disabled_mailbox_gets_no_token, another_provider_wants_another_sign_in, a_changed_key_is_noticed,
       a_damaged_database_is_noticed, what_a_full_disk_refuses_is_not_in_force, what_was_answered_survives_power_loss,
       a_drained_vault_says_so_and_takes_nothing_new, a_reload_with_another_key_is_refused, segment_keys_are_wrapped_and_unwrapped,
