@@ -14,7 +14,7 @@ static void page_escapes_every_argument(void **state)
 {
 	static const char *const hostile[] = {
 		"<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</title><script>", "&lt;b&gt;",
-		"<svg/onload=alert(1)>", "javascript:alert(1)", "{}", "\x80\xff<b>", "<!--", "]]>", "<\xc0\xbc" "script>",
+		"<svg/onload=alert(1)>", "javascript:alert(1)", "{}", "\x80\xff<b>", "<!--", "]]>", ("<\xc0\xbc" "script>"),
 	};
 
 	for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {

@@ -261,8 +261,12 @@ static void remove_one(struct vault *v, const struct asker *asker, const json_t 
 	struct change *c;
 	struct edit *e;
 
-	if (!p || count) {
-		asker_answer_print(v, asker, p ? FAULT_IN_USE : FAULT_NOT_FOUND, p ? "%lld mailboxes use it" : "", (long long)count);
+	if (!p) {
+		asker_answer(v, asker, FAULT_NOT_FOUND, SPAN(""), NULL);
+		return;
+	}
+	if (count) {
+		asker_answer_print(v, asker, FAULT_IN_USE, "%lld mailboxes use it", (long long)count);
 		return;
 	}
 	c = change_new(v, store_removal, removed, sizeof *e);

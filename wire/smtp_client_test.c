@@ -338,7 +338,7 @@ static void t_log_58_echoed_token(void **state)
 	/* nor keeps the core it: what was written is wiped by the next call */
 	assert_null(memmem(&chat.client, sizeof chat.client, TOKEN, 20));
 	for (size_t i = 0; i + 20 < strlen(BLOB); i++)
-		assert_null(memmem(&chat.client, sizeof chat.client, BLOB + i, 20));
+		assert_null(memmem(&chat.client, sizeof chat.client, &BLOB[i], 20));
 	assert_non_null(memmem(chat.secrets, chat.secrets_size, BLOB, 20));
 }
 
