@@ -148,6 +148,7 @@ void session_authorized(struct session *s, const struct message_authorized *m)
 	s->waits_vault = false;
 	if (f == FAULT_OK)
 		f = take_grant(s, m->grant);
+	s->is_by_network = s->waits_network;
 	if (s->waits_network) {
 		s->waits_network = false;
 		core_start(s, f == FAULT_OK);
@@ -311,7 +312,9 @@ static void on_opened(void *self)
 		ask_network(s);
 		return;
 	}
-	forget_grant(s);
+	/* RFC 3207 4.2: what was said before TLS is forgotten; the address is the same as before. */
+	if (!s->is_by_network)
+		forget_grant(s);
 	smtp_server_tls_started(&s->core);
 	session_pump(s);
 }

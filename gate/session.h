@@ -58,7 +58,7 @@ struct session {
 	struct arena *arena;             /* of the grant */
 	struct buf sealed;
 	struct grant grant;
-	bool is_granted;
+	bool is_granted, is_by_network; /* by its address, not by AUTH */
 	struct incoming in;
 	struct proxy_line proxy;
 	struct smtp_server core;
