@@ -3,14 +3,19 @@
 #include "desk/gather.h"
 #include "desk/visit.h"
 
-#include <string.h>
-
 enum { TEXT_BYTES_MAX = 8 * 1024 * 1024, OWN_BYTES_MAX = 256 * 1024, WAIT_MS = 2000, PREFIX_BYTES = 160 };
 
-static const struct { enum metric metric; const char *name, *kind, *help, *advice; } rows[] = {
+/* Rows of the table; one without a name says whose the rows behind it are. */
+static const struct row {
+	enum role owner;
+	enum metric metric;
+	const char *name, *kind, *help, *advice;
+} rows[] = {
 #define COUNTER "counter"
 #define GAUGE "gauge"
-#define METRIC(name, kind, exported, label, values, help, advice) { METRIC_##name, exported, kind, help, advice },
+#define METRICS_OF(role) { .owner = ROLE_##role },
+#define METRIC(row, exported_kind, exported, label, values, help_text, advice_text) \
+	{ .metric = METRIC_##row, .name = exported, .kind = exported_kind, .help = help_text, .advice = advice_text },
 #include "tables/metrics.def"
 #undef METRIC
 #undef GAUGE
@@ -19,25 +24,11 @@ static const struct { enum metric metric; const char *name, *kind, *help, *advic
 
 /* One role's numbers. */
 struct source {
-	const char *role;
+	enum role role;
 	unsigned index;
 	struct span text;
 	bool up;
 };
-
-/* A row whose name begins with a role's belongs to that role; the zeros of the others say nothing. */
-static bool belongs_to_another(const char *name, const char *role)
-{
-	static const enum role roles[] = { ROLE_KEEPER, ROLE_GATE, ROLE_VAULT, ROLE_POST, ROLE_DESK };
-	struct span rest = span_slice(span_of(name), strlen("postern_"), 100), word;
-
-	if (!span_cut(&rest, '_', &word))
-		return false;
-	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-		if (span_equal(word, span_of(role_name(roles[i]))))
-			return !span_equal(word, span_of(role));
-	return false;
-}
 
 static bool is_printable(struct span line)
 {
@@ -55,7 +46,7 @@ static void put_lines(struct buf *out, const char *name, const struct source *fr
 	struct buf prefix;
 
 	buf_over(&prefix, memory, sizeof memory);
-	buf_print(&prefix, "%s{role=\"%s\",index=\"%u\"", name, from->role, from->index);
+	buf_print(&prefix, "%s{role=\"%s\",index=\"%u\"", name, role_name(from->role), from->index);
 	while (span_cut(&rest, '\n', &line)) {
 		behind = span_slice(line, prefix.size, line.size);
 		if (span_starts(line, buf_span(&prefix)) && behind.size && (behind.at[0] == ',' || behind.at[0] == '}') && is_printable(behind)) {
@@ -66,16 +57,25 @@ static void put_lines(struct buf *out, const char *name, const struct source *fr
 }
 
 /* The format wants all lines of a name together, behind its HELP and TYPE. */
-static void put_row(struct buf *out, size_t row, const struct source *sources, size_t count)
+static void put_row(struct buf *out, const struct row *row, enum role owner, const struct source *sources, size_t count)
 {
-	const char *name = rows[row].name;
-
-	buf_print(out, "# HELP %s %s.%s%s\n# TYPE %s %s\n", name, rows[row].help, *rows[row].advice ? " " : "", rows[row].advice, name, rows[row].kind);
+	buf_print(out, "# HELP %s %s.%s%s\n# TYPE %s %s\n", row->name, row->help, *row->advice ? " " : "", row->advice, row->name, row->kind);
 	for (size_t i = 0; i < count; i++)
-		if (rows[row].metric == METRIC_ROLE_UP)
-			buf_print(out, "%s{role=\"%s\",index=\"%u\"} %d\n", name, sources[i].role, sources[i].index, sources[i].up);
-		else if (!belongs_to_another(name, sources[i].role))
-			put_lines(out, name, &sources[i]);
+		if (row->metric == METRIC_ROLE_UP)
+			buf_print(out, "%s{role=\"%s\",index=\"%u\"} %d\n", row->name, role_name(sources[i].role), sources[i].index, sources[i].up);
+		else if (sources[i].role == owner)
+			put_lines(out, row->name, &sources[i]);
+}
+
+static void put_rows(struct buf *out, const struct source *sources, size_t count)
+{
+	enum role owner = ROLE_DESK;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (rows[i].name)
+			put_row(out, &rows[i], owner, sources, count);
+		else
+			owner = rows[i].owner;
 }
 
 static void on_gathered(void *self, const struct gather_part *parts, size_t count)
@@ -88,11 +88,10 @@ static void on_gathered(void *self, const struct gather_part *parts, size_t coun
 	buf_init(&own, OWN_BYTES_MAX);
 	buf_init(&out, TEXT_BYTES_MAX);
 	metric_expose(&own, "desk", 0, false);
-	sources[0] = (struct source){ "desk", 0, buf_span(&own), true };
+	sources[0] = (struct source){ ROLE_DESK, 0, buf_span(&own), true };
 	for (size_t i = 0; i < count; i++)
-		sources[i + 1] = (struct source){ role_name(parts[i].role), parts[i].index, parts[i].result, parts[i].came };
-	for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
-		put_row(&out, row, sources, count + 1);
+		sources[i + 1] = (struct source){ parts[i].role, parts[i].index, parts[i].result, parts[i].came };
+	put_rows(&out, sources, count + 1);
 	visit_answer(v, 200, SPAN("text/plain; version=0.0.4; charset=utf-8"), buf_span(&out));
 	buf_free(&own);
 	buf_free(&out);

@@ -159,13 +159,14 @@ static bool check_certificate(struct opening *o, const struct config_listener *l
 	return good;
 }
 
-static int take_socket(struct outfit *before, const struct address *a)
+/* Where the system chose the ports, only the names tell one socket from another. */
+static int take_socket(struct outfit *before, struct span name, const struct address *a)
 {
 	for (size_t i = 0; before && i < before->socket_count; i++) {
-		int fd = before->sockets[i].fd;
+		const struct outfit_socket *s = &before->sockets[i];
 
-		if (fd >= 0 && address_equal(&before->sockets[i].address, a) && before->sockets[i].address.port == a->port)
-			return dup(fd);
+		if (s->fd >= 0 && address_equal(&s->address, a) && s->address.port == a->port && (a->port || span_equal(s->name, name)))
+			return dup(s->fd);
 	}
 	return -1;
 }
@@ -173,7 +174,7 @@ static int take_socket(struct outfit *before, const struct address *a)
 static bool open_socket(struct opening *o, struct span name, enum role role, const struct address *a, struct outfit *before)
 {
 	struct outfit *out = o->outfit;
-	int fd = take_socket(before, a);
+	int fd = take_socket(before, name, a);
 
 	if (fd < 0)
 		fd = listener_bind(a, BACKLOG);
