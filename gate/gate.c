@@ -155,6 +155,7 @@ static enum fault entrance_add(struct gate *g, struct entrance **list, const str
 		free(e);
 		return f;
 	}
+	e->address = listener_address(given->fd);
 	e->listener = listener_new(g->loop, given->fd, on_accepted, e);
 	e->next = *list;
 	*list = e;
@@ -276,13 +277,16 @@ static void on_call(struct gate *g, struct link *link, const struct message_call
 {
 	struct buf text;
 
+	enum fault f = FAULT_OK;
+
 	buf_init(&text, MESSAGE_BYTES_MAX / 2);
-	if (span_equal(m->operation, SPAN("metrics"))) {
+	if (span_equal(m->operation, SPAN("metrics")))
 		metric_expose(&text, "gate", g->index, false);
-		link_send(link, &MESSAGE_OF(answer, .request = m->request, .result = buf_span(&text)));
-	} else {
-		link_send(link, &MESSAGE_OF(answer, .request = m->request, .fault = FAULT_NOT_FOUND));
-	}
+	else if (span_equal(m->operation, SPAN("status")))
+		gate_status_put(g, &text);
+	else
+		f = FAULT_NOT_FOUND;
+	link_send(link, &MESSAGE_OF(answer, .request = m->request, .fault = f, .result = buf_span(&text)));
 	buf_free(&text);
 }
 

@@ -33,6 +33,7 @@ struct door {
 struct entrance {
 	struct gate *gate;
 	struct door *door;
+	struct address address;
 	struct listener *listener;
 	struct entrance *next;
 };
@@ -85,3 +86,6 @@ uint64_t gate_session_add(struct gate *, struct session *, const struct address 
 void gate_session_remove(struct gate *, uint64_t id, const struct address *peer);
 struct door *door_hold(struct door *);
 void door_drop(struct door **);
+
+/* Appends what `postern status` shows of this gate, as JSON: index, sessions, why nothing is taken in (OK: it is), listeners. */
+void gate_status_put(const struct gate *, struct buf *out);
