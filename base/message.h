@@ -12,6 +12,8 @@
 enum { MESSAGE_BYTES_MAX = 2 * 1024 * 1024, MESSAGE_HEAD_BYTES = 8 };
 
 enum role { ROLE_KEEPER = 1, ROLE_GATE = 2, ROLE_VAULT = 4, ROLE_POST = 8, ROLE_DESK = 16, ROLE_ANY = 31 };
+
+/* The name of one role ("gate"), as logs and the command line have it. */
 const char *role_name(enum role);
 
 /* Field types. `secret` is a span as `text` is, but never shown by a trace; `list` is a run of spans, see message_list_*. */

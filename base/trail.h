@@ -41,6 +41,7 @@ void trail_init(struct trail *, const char *role, struct span about);
 	trail_note(trail, event, (const struct trail_field[]){ { 0 }, ##__VA_ARGS__ } + 1,                         \
 		   sizeof((const struct trail_field[]){ { 0 }, ##__VA_ARGS__ }) / sizeof(struct trail_field) - 1)
 
+/* What TRAIL() calls: writes one record with `count` fields, unless the event's level is below the one configured. */
 void trail_note(const struct trail *, enum event, const struct trail_field *, size_t count);
 
 enum trail_form { TRAIL_LOGFMT, TRAIL_JSON, TRAIL_JOURNAL, TRAIL_SILENT };
@@ -56,4 +57,6 @@ struct event_row {
 	enum level level;
 	const char *fields, *says;
 };
+
+/* The row of an event in tables/events.def. */
 const struct event_row *event_row(enum event);

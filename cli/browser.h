@@ -9,6 +9,7 @@
 
 struct browser;
 
+/* A browser without cookies and without a page, which asks for pages in this language ("fr"). browser_free() forgets its cookies. */
 struct browser *browser_new(const char *accept_language);
 void browser_free(struct browser **);
 

@@ -100,6 +100,19 @@ static void note_login(struct session *s, enum fault f)
 
 /* --- the beginning */
 
+static void note_opening(const struct session *s)
+{
+	struct buf peer;
+
+	buf_init(&peer, 128);
+	if (s->deny == FAULT_OK)
+		TRAIL(&s->trail, EVENT_SESSION_OPENED, TRAIL_TEXT("listener", span_of(s->door->name)), TRAIL_TEXT("remote", session_peer(s, &peer)));
+	else
+		TRAIL(&s->trail, EVENT_SESSION_REFUSED, TRAIL_TEXT("listener", span_of(s->door->name)), TRAIL_TEXT("remote", session_peer(s, &peer)),
+		      TRAIL_TEXT("fault", span_of(fault_row(s->deny)->name)));
+	buf_free(&peer);
+}
+
 static void core_start(struct session *s, bool is_trusted)
 {
 	struct door *d = s->door;
@@ -110,14 +123,7 @@ static void core_start(struct session *s, bool is_trusted)
 
 	if (d->networks_only && !is_trusted && s->deny == FAULT_OK)
 		s->deny = s->gate->vault ? FAULT_RELAY_REFUSED : FAULT_VAULT_AWAY;
-	if (s->deny != FAULT_OK) {
-		struct buf peer;
-
-		buf_init(&peer, 128);
-		TRAIL(&s->trail, EVENT_SESSION_REFUSED, TRAIL_TEXT("listener", span_of(d->name)), TRAIL_TEXT("remote", session_peer(s, &peer)),
-		      TRAIL_TEXT("fault", span_of(fault_row(s->deny)->name)));
-		buf_free(&peer);
-	}
+	note_opening(s);
 	smtp_server_init(&s->core,
 			 &(struct smtp_server_limits){
 				 .host = span_of(d->host_name), .size_bytes = d->size_bytes, .recipients = d->recipients,
@@ -179,6 +185,9 @@ static void session_end(struct session *s, struct span why)
 	struct buf peer;
 
 	buf_init(&peer, 128);
+	if (s->has_core && smtp_server_offence(&s->core) != FAULT_OK)
+		TRAIL(&s->trail, EVENT_PROTOCOL_OFFENCE, TRAIL_TEXT("remote", session_peer(s, &peer)), TRAIL_TEXT("listener", span_of(s->door->name)),
+		      TRAIL_TEXT("fault", span_of(fault_row(smtp_server_offence(&s->core))->name)));
 	TRAIL(&s->trail, EVENT_SESSION_ENDED, TRAIL_TEXT("remote", session_peer(s, &peer)), TRAIL_TEXT("why", why));
 	buf_free(&peer);
 	incoming_check_heard(s);

@@ -87,7 +87,7 @@ void incoming_drop(struct session *);
 /* Forgets it without a word. */
 void incoming_forget(struct session *);
 
-/* Whether post has as much of it as it may hold for now. */
+/* Whether post has as much of it as it may hold before it stores some. */
 bool incoming_is_full(const struct session *);
 
 /* Tells post of a reply that the client's machine has acknowledged. */

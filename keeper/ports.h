@@ -9,4 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The port that a listener meant for `wanted` is bound to, in `port_out`; `base` is 0 for none, `may_low` says that ports below 1024 may be bound.
+ * False, and 0, when it would be over 65535. */
 bool ports_effective(int64_t wanted, int64_t base, bool may_low, uint16_t *port_out);

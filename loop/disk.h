@@ -22,6 +22,7 @@ MUST_CHECK enum fault disk_lock(struct disk *);
 
 enum disk_mode { DISK_READ, DISK_WRITE, DISK_MAKE /* must not exist */ };
 
+/* Opens a file of the directory; only DISK_MAKE makes one, with mode 0600. FAULT_NOT_FOUND when there is none to open. */
 MUST_CHECK enum fault disk_file_open(struct disk_file **out, struct disk *, const char *name, enum disk_mode);
 void disk_file_close(struct disk_file **);
 
@@ -36,6 +37,7 @@ MUST_CHECK enum fault disk_zero(struct disk_file *, uint64_t size);
 MUST_CHECK enum fault disk_sync(struct disk_file *);      /* fdatasync */
 MUST_CHECK enum fault disk_sync_names(struct disk *);     /* fsync of the directory */
 
+/* Gives a file another name, in place of what had it; or removes it. Durable once disk_sync_names() has returned. */
 MUST_CHECK enum fault disk_rename(struct disk *, const char *from, const char *to);
 MUST_CHECK enum fault disk_remove(struct disk *, const char *name);
 

@@ -42,5 +42,6 @@ struct http_client *http_client_new(struct loop *, struct dns *, struct span ca_
 void http_client_trust(struct http_client *, struct span ca_pem);
 void http_client_free(struct http_client **);
 
+/* Sends the request, which is copied. http_cancel() gives it up: `done` is not called any more. */
 struct http_fetch *http_fetch(struct http_client *, const struct http_request *, http_done *done, void *self);
 void http_cancel(struct http_fetch **);

@@ -45,6 +45,7 @@ struct http_parse {
 	void *grammar;  /* llhttp's state */
 };
 
+/* Waits for the first request; `body_bytes_max` is the ceiling of bodies. http_parse_fini() wipes and frees what was read. */
 void http_parse_init(struct http_parse *, size_t body_bytes_max);
 void http_parse_fini(struct http_parse *);
 

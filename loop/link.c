@@ -1,6 +1,7 @@
 #include "loop/link.h"
 
 #include "base/panic.h"
+#include "base/trail.h"
 #include "loop/stream.h"
 
 #include <stdlib.h>
@@ -104,6 +105,15 @@ static bool take_partial(struct link *l, struct span *bytes)
 	return true;
 }
 
+static void refuse(struct link *l)
+{
+	struct trail trail;
+
+	trail_init(&trail, role_name(l->me), SPAN("link"));
+	TRAIL(&trail, EVENT_MESSAGE_MALFORMED, TRAIL_TEXT("peer", span_of(role_name(l->peer))));
+	end(l);
+}
+
 static size_t on_data(void *self, struct span bytes)
 {
 	struct link *l = self;
@@ -115,7 +125,7 @@ static size_t on_data(void *self, struct span bytes)
 	if (good && !l->paused && !l->closed && bytes.size)
 		move(&l->partial, &bytes, bytes.size + l->partial.size);
 	if (!good && !l->closed)
-		end(l);
+		refuse(l);
 	l->busy = false;
 	if (l->closed) {
 		free_now(l);

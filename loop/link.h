@@ -37,6 +37,7 @@ bool link_is_full(const struct link *);
 void link_pause(struct link *);
 void link_resume(struct link *);
 
+/* Who is on the other side: which role, and which number of its kind. */
 enum role link_peer(const struct link *);
 unsigned link_index(const struct link *);
 

@@ -17,9 +17,11 @@ struct pool_settings {
 	bool low_priority;    /* nice 10 */
 };
 
+/* Starts the threads; the settings are copied. */
 struct pool *pool_new(struct loop *, const struct pool_settings *);
 
 /* Lets all jobs be worked, then calls what is left of their `done` from inside; pool_run() says false to them. Sets it to NULL. */
 void pool_free(struct pool **);
 
+/* Puts a job behind those that wait: `work` on a thread, then `done` on the loop. False when too many wait: the job stays the caller's. */
 bool pool_run(struct pool *, void (*work)(void *job), void (*done)(void *job), void *job);

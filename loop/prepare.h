@@ -6,4 +6,5 @@
  * Refuses   Nothing. */
 #pragma once
 
+/* To be called once, before threads are started and before confinement; panics when a library can't begin. */
 void loop_prepare(void);

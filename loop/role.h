@@ -3,6 +3,7 @@
  * Why       A role is an ordinary object; the same code runs in six processes or in one.
  * Promise   start() may open files below `data`; afterwards a role opens none but vault and post below their own directories.
  * Owns      Each function says what it takes.
+ * Refuses   A start or reload that cannot be: a fault and a text, and at a reload everything stays as it was.
  * See       keeper/role_main.c, tests/replay/ */
 #pragma once
 #include "base/config.h"

@@ -13,7 +13,10 @@ struct timers {
 	uint64_t order;
 };
 
+/* Gives the array back; timers still in it stay their owners'. */
 void timers_free(struct timers *);
+
+/* Puts a timer in, or moves it, to be due at `at_ms` of the loop's clock; or takes it out, if it is in. */
 void timers_set(struct timers *, struct timer *, int64_t at_ms);
 void timers_remove(struct timers *, struct timer *);
 

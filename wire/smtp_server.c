@@ -84,6 +84,11 @@ struct span smtp_server_protocol(const struct smtp_server *s)
 	return span_of(names[s->mail.utf8][s->secure][s->authorized]);
 }
 
+enum fault smtp_server_offence(const struct smtp_server *s)
+{
+	return s->offence;
+}
+
 /* --- lines */
 
 static void refuse_and_close(struct smtp_server *s, enum fault f)

@@ -81,6 +81,9 @@ struct smtp_server_answer {
 struct smtp_server;
 struct span smtp_server_protocol(const struct smtp_server *);
 
+/* How the client first broke the protocol (a fault whose reply is 5xx and that is the client's own doing), or FAULT_OK. */
+enum fault smtp_server_offence(const struct smtp_server *);
+
 /* The name that the client gave with HELO or EHLO: printable, or empty. */
 struct span smtp_server_helo(const struct smtp_server *);
 
@@ -132,7 +135,7 @@ struct smtp_server {
 	bool asked;          /* the question has been polled */
 	bool secure, extended, authorized, named_sender;
 	bool drop, ended, late, closing, closed;
-	enum fault stop;
+	enum fault stop, offence;
 
 	char line[SASL_LINE_BYTES + 1];
 	size_t line_size, line_skipped;

@@ -99,6 +99,8 @@ bool smtp_server_reply_is_last_error(struct smtp_server *s, enum fault f)
 
 void smtp_server_reply_fault(struct smtp_server *s, enum fault f)
 {
+	if (s->offence == FAULT_OK && fault_row(f)->class == FAULT_CLASS_CLIENT && fault_row(f)->smtp >= 500)
+		s->offence = f;
 	if (!smtp_server_reply_is_last_error(s, f))
 		reply_row(s, f);
 }

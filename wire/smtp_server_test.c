@@ -302,6 +302,7 @@ static void too_many_errors(void **state)
 	assert_string_equal(chat_text(&chat),
 			    "? from <a@x>\n250 2.1.0 sender ok\r\n500 5.5.1 command not understood\r\n"
 			    "500 5.5.1 command not understood\r\n421 4.7.0 too many errors\r\ndrop\nclose\n");
+	assert_int_equal(smtp_server_offence(&chat.server), FAULT_BAD_COMMAND);
 	begin(); /* a message taken is credit for a client that is merely odd */
 	chat.limits.errors = 3;
 	chat_open_trusted(&chat);

@@ -2,7 +2,8 @@
  *
  * Why       libuv and OpenSSL are named here and in the .c files beside it, nowhere else.
  * Promise   A turn of the loop is: what happened on descriptors, then due timers, then what was put off by loop_soon(),
- * then one write for each stream that has something to send, then what died is freed. Owns      See each struct.
+ *           then one write for each stream that has something to send, then what died is freed.
+ * Owns      See each struct.
  * Refuses   Nothing.
  * See       loop/loop.h, loop/stream.h, loop/tls.h */
 #pragma once
@@ -78,6 +79,7 @@ struct uv_loop_s *loop_uv(struct loop *);
 
 /* --- socket.c */
 
+/* Between our addresses and the kernel's, paths of Unix sockets included; socket_name() gives the size of what it filled in. */
 socklen_t socket_name(struct sockaddr_storage *out, const struct address *);
 struct address socket_address(const struct sockaddr_storage *, socklen_t size);
 
@@ -110,6 +112,8 @@ struct outbox {
 	size_t fd_count, fd_room;
 };
 
+/* Empty, with a ceiling for the bytes that wait. outbox_free() closes the descriptors that did not go; outbox_put() is false when the ceiling is
+ * reached. */
 void outbox_init(struct outbox *, size_t max_bytes);
 void outbox_free(struct outbox *, struct loop *);
 bool outbox_put(struct outbox *, struct loop *, struct span);
@@ -153,4 +157,5 @@ struct span cipher_name(const struct cipher *);
 
 /* --- tls.c */
 
+/* The context that connections of this identity are made from; borrowed. */
 SSL_CTX *tls_context(const struct tls *);

@@ -20,6 +20,7 @@ struct resolv {
 	bool rotate;
 };
 
+/* Reads the text of resolv.conf; what it leaves open is as resolv.conf(5) has it, with 127.0.0.1 where it names no server. */
 void resolv_read(struct resolv *out, struct span text);
 
 /* Calls `each` for every address that the hosts text gives to the name, compared without case. */

@@ -1,8 +1,9 @@
 /* loop/real/test_end.h - for tests: one end of a stream, which notes what it hears.
  *
  * Why       Every test of sockets wants two ends and the order of what happened to them.
- * Promise   `log` holds "opened", "data" with sizes left out, "drained" and "ended FAULT" as they came, blank after
- * each. Owns      Its stream until test_end_close(). Refuses   More than 4 MB of data. */
+ * Promise   `log` holds "opened", "data" with sizes left out, "drained" and "ended FAULT" as they came, blank after each.
+ * Owns      Its stream until test_end_close().
+ * Refuses   More than 4 MB of data. */
 #pragma once
 #include "loop/stream.h"
 #include "tests/test.h"
