@@ -75,8 +75,8 @@ class Balance(unittest.TestCase):
     def test_twice_because_of_a_death_of_post_between_the_copies(self):
         self.expect([], [letter(), answer()], [copy(), copy(at=3)], [death()])
         self.expect([], [letter(), answer()], [copy(), copy(at=3)], [death("all")])
-        self.expect([], [letter(), answer()], [copy(), copy(at=3)], [death(at=1.7)])
-        for wrong in (death("gate"), death(at=1), death(at=3.5)):
+        self.expect([], [letter(), answer()], [copy(), copy(at=3)], [death(at=1.2)])
+        for wrong in (death("gate"), death(at=0.9), death(at=3.5)):
             self.expect(["I3"], [letter(), answer()], [copy(), copy(at=3)], [wrong])
         self.expect(["I3"], [letter(), answer()], [copy(), copy(at=103)], [death(at=2.6)])
 
