@@ -88,10 +88,10 @@ bool cloud_switch(struct cloud *c, struct span name, struct span value, struct s
 	return twin_set(c->twin, name, value, mailbox) == FAULT_OK;
 }
 
-bool cloud_script(struct cloud *c, struct span fault, struct span stage, int64_t times, int64_t wait_ms, struct span text)
+bool cloud_script(struct cloud *c, const struct cloud_fault *f)
 {
-	return twin_fault(c->twin, &(struct twin_script_wish){ .name = fault, .stage = stage, .times = times, .ms = wait_ms, .text = text }) ==
-	       FAULT_OK;
+	return twin_fault(c->twin, &(struct twin_script_wish){ .name = f->name, .stage = f->stage, .mailbox = f->mailbox, .text = f->text,
+							       .times = f->times, .ms = f->wait_ms }) == FAULT_OK;
 }
 
 bool cloud_approve(struct cloud *c, struct span user_code, struct span address)

@@ -23,8 +23,12 @@ struct span cloud_ca(const struct cloud *);
 /* A switch by name, of the tenant or (where `mailbox` is not empty) of one of its people. */
 bool cloud_switch(struct cloud *, struct span name, struct span value, struct span mailbox);
 
-/* A fault by name, at its own stage or the one named; `times` of them; `wait_ms` where it is a stall; `text` where it is a reply of one's own. */
-bool cloud_script(struct cloud *, struct span fault, struct span stage, int64_t times, int64_t wait_ms, struct span text);
+/* A fault by name; what is empty or 0 is as the twin's tables say. */
+struct cloud_fault {
+	struct span name, stage, mailbox, text;
+	int64_t times, wait_ms;
+};
+bool cloud_script(struct cloud *, const struct cloud_fault *);
 
 /* Signs the person in for a device code and consents. */
 bool cloud_approve(struct cloud *, struct span user_code, struct span address);

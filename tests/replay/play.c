@@ -118,26 +118,51 @@ static bool read_text(const struct buf *result, const char *member, char *out, s
 	return out[0] != 0;
 }
 
-static bool link_mailbox(struct play *p, struct buf *result)
+static bool link_mailbox(struct play *p, const char *address, struct buf *result)
 {
 	char code[64], state[64] = "";
 	int64_t until;
 
-	if (!must(p, admin_ask(p->admin, "mailbox.link", result, "{\"address\":\"%s\",\"device\":true}", p->mailbox), "link", result))
+	if (!must(p, admin_ask(p->admin, "mailbox.link", result, "{\"address\":\"%s\",\"device\":true}", address), "link", result))
 		return false;
-	if (!read_text(result, "user_code", code, sizeof code) || !cloud_approve(p->cloud, span_of(code), span_of(p->mailbox))) {
+	if (!read_text(result, "user_code", code, sizeof code) || !cloud_approve(p->cloud, span_of(code), span_of(address))) {
 		play_complain(p, NULL, "the device code is not approved: %.*s", SPAN_ARGS(buf_span(result)));
 		return false;
 	}
 	for (until = world_ms() + LINK_MS; world_ms() < until && strcmp(state, "ready");) {
 		world_run_until(world_ms() + 1000, NULL, NULL);
-		if (!must(p, admin_ask(p->admin, "mailbox.show", result, "{\"address\":\"%s\"}", p->mailbox), "show", result))
+		if (!must(p, admin_ask(p->admin, "mailbox.show", result, "{\"address\":\"%s\"}", address), "show", result))
 			return false;
 		read_text(result, "state", state, sizeof state);
 	}
 	if (strcmp(state, "ready") != 0)
 		play_complain(p, NULL, "the mailbox is not linked: %.*s", SPAN_ARGS(buf_span(result)));
 	return !strcmp(state, "ready");
+}
+
+static bool add_mailbox(struct play *p, const char *address, struct buf *result)
+{
+	return must(p, admin_ask(p->admin, "mailbox.add", result, "{\"address\":\"%s\",\"org\":\"contoso\",\"provider\":\"twin\"}", address),
+		    "mailbox add", result) &&
+	       link_mailbox(p, address, result);
+}
+
+static bool add_client(struct play *p, struct buf *result)
+{
+	struct buf mailboxes;
+	bool good;
+
+	buf_init(&mailboxes, TEXT_BYTES);
+	for (size_t i = 0; i < p->mailbox_count; i++)
+		buf_print(&mailboxes, "%s\"%s\"", i ? "," : "", p->mailboxes[i]);
+	good = must(p, admin_ask(p->admin, "client.add", result, "{\"name\":\"app\",\"org\":\"contoso\",\"mailbox\":[%.*s]%.*s}",
+				 SPAN_ARGS(buf_span(&mailboxes)), SPAN_ARGS(buf_span(&p->client))), "client add", result);
+	buf_free(&mailboxes);
+	if (good && !read_text(result, "password", p->password, sizeof p->password)) {
+		play_complain(p, NULL, "no password: %.*s", SPAN_ARGS(buf_span(result)));
+		return false;
+	}
+	return good;
 }
 
 static bool set_up(struct play *p, struct buf *result)
@@ -149,19 +174,11 @@ static bool set_up(struct play *p, struct buf *result)
 	cloud_registration(p->cloud, &registration);
 	good = must(p, admin_ask(p->admin, "org.add", result, "{\"name\":\"contoso\"}"), "org add", result) &&
 	       must(p, admin_ask(p->admin, "provider.add", result, "{\"name\":\"twin\",\"org\":\"contoso\",%.*s}",
-				 SPAN_ARGS(buf_span(&registration))), "provider add", result) &&
-	       must(p, admin_ask(p->admin, "mailbox.add", result,
-				 "{\"address\":\"%s\",\"org\":\"contoso\",\"provider\":\"twin\"}", p->mailbox), "mailbox add", result) &&
-	       link_mailbox(p, result) &&
-	       must(p, admin_ask(p->admin, "client.add", result,
-				 "{\"name\":\"app\",\"org\":\"contoso\",\"mailbox\":[\"%s\"]%.*s}", p->mailbox, SPAN_ARGS(buf_span(&p->client))),
-		    "client add", result);
+				 SPAN_ARGS(buf_span(&registration))), "provider add", result);
+	for (size_t i = 0; i < p->mailbox_count; i++)
+		good = good && add_mailbox(p, p->mailboxes[i], result);
 	buf_free(&registration);
-	if (good && !read_text(result, "password", p->password, sizeof p->password)) {
-		play_complain(p, NULL, "no password: %.*s", SPAN_ARGS(buf_span(result)));
-		return false;
-	}
-	return good;
+	return good && add_client(p, result);
 }
 
 static bool raise(struct play *p)
@@ -255,7 +272,7 @@ static void prepare(struct play *p, struct span text, uint64_t seed)
 	buf_init(&p->boot, TEXT_BYTES);
 	buf_init(&p->client, TEXT_BYTES);
 	buf_put(&p->boot, span_of(boot));
-	snprintf(p->mailbox, sizeof p->mailbox, "alex@contoso.example");
+	snprintf(p->mailboxes[p->mailbox_count++], sizeof p->mailboxes[0], "alex@contoso.example");
 	world_log(on_world_line, p);
 	trail_configure(TRAIL_LOGFMT, LEVEL_DEBUG);
 	trail_redirect(on_trail_line, p);

@@ -11,7 +11,7 @@
 #include "tests/replay/house.h"
 #include "tests/replay/scenario.h"
 
-enum { PLAY_DUE_MAX = 64 };
+enum { PLAY_DUE_MAX = 64, PLAY_MAILBOXES_MAX = 4 };
 
 struct play {
 	struct scenario scenario;
@@ -21,7 +21,8 @@ struct play {
 	struct admin *admin;
 	struct applications *applications;
 	struct ledger ledger;
-	char mailbox[128], user[128], password[256];
+	char mailboxes[PLAY_MAILBOXES_MAX][128], password[256]; /* the first is the usual sender */
+	size_t mailbox_count;
 	int64_t begun_ms, until_ms;
 	uint64_t begun_step;
 	bool has_begun;

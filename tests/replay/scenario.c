@@ -7,7 +7,7 @@
 
 enum { ARENA_BYTES = 1024 * 1024 };
 
-static const char *const preparations[] = { "boot", "client", "until", "network", "pool" };
+static const char *const preparations[] = { "boot", "client", "mailbox", "until", "network", "pool" };
 
 static bool read_range(struct span text, uint64_t *low_out, uint64_t *high_out)
 {
@@ -68,7 +68,7 @@ bool scenario_has(const struct scenario_line *line, const char *word)
 	return false;
 }
 
-/* The next word, or what stands between two quotes; a # begins a comment. */
+/* The next word, or what stands between two quotes of either kind; a # begins a comment. */
 static bool next_word(struct span *rest, struct span *word_out)
 {
 	size_t end = 0;
@@ -77,9 +77,11 @@ static bool next_word(struct span *rest, struct span *word_out)
 		*rest = span_slice(*rest, 1, rest->size);
 	if (!rest->size || rest->at[0] == '#')
 		return false;
-	if (rest->at[0] == '"') {
+	if (rest->at[0] == '"' || rest->at[0] == '\'') {
+		char quote = rest->at[0];
+
 		*rest = span_slice(*rest, 1, rest->size);
-		end = span_find_byte(*rest, '"');
+		end = span_find_byte(*rest, quote);
 		*word_out = span_slice(*rest, 0, end);
 		*rest = span_slice(*rest, end + 1, rest->size);
 		return true;

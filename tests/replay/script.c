@@ -52,7 +52,7 @@ static void do_send(struct play *p, const struct scenario_line *line)
 	}
 	letter = ledger_add(&p->ledger, line->words[1]);
 	add_recipients(p, line, letter);
-	snprintf(letter->sender, sizeof letter->sender, "%.*s", SPAN_ARGS(from.size ? from : span_of(p->mailbox)));
+	snprintf(letter->sender, sizeof letter->sender, "%.*s", SPAN_ARGS(from.size ? from : span_of(p->mailboxes[0])));
 	letter->no_message_id = scenario_has(line, "no-message-id");
 	if (!number_of(p, line, "patience", 0, &letter->patience_ms) || !number_of(p, line, "size", 0, &size) ||
 	    !number_of(p, line, "copies", 1, &copies))
@@ -174,7 +174,9 @@ static void do_script(struct play *p, const struct scenario_line *line)
 
 	if (!number_of(p, line, "times", 1, &times) || !number_of(p, line, "ms", 0, &ms))
 		return;
-	if (!cloud_script(p->cloud, line->words[1], scenario_option(line, "stage"), times, ms, scenario_option(line, "text")))
+	if (!cloud_script(p->cloud, &(struct cloud_fault){ .name = line->words[1], .stage = scenario_option(line, "stage"),
+							   .mailbox = scenario_option(line, "mailbox"),
+							   .text = scenario_option(line, "text"), .times = times, .wait_ms = ms }))
 		play_complain(p, line, "the twin does not take that fault");
 }
 
@@ -187,6 +189,21 @@ static void do_reload(struct play *p, const struct scenario_line *line)
 	buf_put_byte(&p->boot, '\n');
 	if (!house_reload(p->house, buf_span(&p->boot), why))
 		play_complain(p, line, "the reload is refused: %s", why);
+}
+
+static void do_ask(struct play *p, const struct scenario_line *line)
+{
+	struct buf result;
+	char operation[64];
+	enum fault fault;
+
+	snprintf(operation, sizeof operation, "%.*s", SPAN_ARGS(line->words[1]));
+	buf_init(&result, QUEUE_BYTES);
+	fault = admin_ask(p->admin, operation, &result, "%.*s", SPAN_ARGS(line->words[2]));
+	world_note("%s: %s", operation, fault_row(fault)->name);
+	if (fault)
+		play_complain(p, line, "%s: %.*s", fault_row(fault)->name, SPAN_ARGS(buf_span(&result)));
+	buf_wipe(&result);
 }
 
 static void do_queue(struct play *p, const struct scenario_line *line)
@@ -218,6 +235,7 @@ static const struct {
 	{ "disk", 3, do_disk },	  { "road", 2, do_road },     { "cut", 2, do_cut },   { "skew", 2, do_skew },
 	{ "switch", 3, do_switch }, { "script", 2, do_script }, { "queue", 3, do_queue },
 	{ "reload", 1, do_reload },
+	{ "ask", 3, do_ask },
 };
 
 void script_do(struct play *p, const struct scenario_line *line)
@@ -265,6 +283,8 @@ void script_prepare(struct play *p, const struct scenario_line *line)
 		buf_put_byte(&p->boot, '\n');
 	} else if (span_equal(what, SPAN("client")) && line->count == 3) {
 		buf_print(&p->client, ",\"%.*s\":\"%.*s\"", SPAN_ARGS(line->words[1]), SPAN_ARGS(line->words[2]));
+	} else if (span_equal(what, SPAN("mailbox")) && p->mailbox_count < PLAY_MAILBOXES_MAX) {
+		snprintf(p->mailboxes[p->mailbox_count++], sizeof p->mailboxes[0], "%.*s", SPAN_ARGS(line->words[1]));
 	} else if (span_equal(what, SPAN("network"))) {
 		prepare_network(p, line);
 	} else if (span_equal(what, SPAN("pool"))) {
@@ -333,6 +353,15 @@ static void expect_reply(struct play *p, const struct scenario_line *line, const
 		play_complain(p, line, "the reply was: %s", number ? letter->tries[number - 1].reply : "none");
 }
 
+static void expect_within(struct play *p, const struct scenario_line *line, const struct letter *letter)
+{
+	const struct letter_try *last = letter->try_count ? &letter->tries[letter->try_count - 1] : NULL;
+	int64_t most;
+
+	if (!last || !scenario_number(line->words[2], &most) || !last->ended_ms || last->ended_ms - last->begun_ms > most)
+		play_complain(p, line, "it took %lld ms", last && last->ended_ms ? (long long)(last->ended_ms - last->begun_ms) : -1ll);
+}
+
 static void expect_count(struct play *p, const struct scenario_line *line, size_t count)
 {
 	if (!scenario_within(line->words[2], (int64_t)count))
@@ -371,6 +400,8 @@ static void expect_of_letter(struct play *p, const struct scenario_line *line)
 		expect_reply(p, line, letter);
 	else if (span_equal(what, SPAN("arrived")) && line->count > 2)
 		expect_count(p, line, arrived(letter, scenario_option(line, "for")));
+	else if (span_equal(what, SPAN("within")) && line->count > 2)
+		expect_within(p, line, letter);
 	else if (span_equal(what, SPAN("reports")) && line->count > 2)
 		expect_count(p, line, letter->reports);
 	else if (span_equal(what, SPAN("held")) ? !letter->is_held : span_equal(what, SPAN("queued")) ? !letter->is_queued : true)
