@@ -40,6 +40,8 @@ typedef void http_done(void *self, const struct http_answer *);
 /* `ca_pem` is the CA bundle; replaced by http_client_trust() for connections to come. */
 struct http_client *http_client_new(struct loop *, struct dns *, struct span ca_pem);
 void http_client_trust(struct http_client *, struct span ca_pem);
+
+/* Cancels what is under way. Not from inside a `done`. */
 void http_client_free(struct http_client **);
 
 /* Sends the request, which is copied. http_cancel() gives it up: `done` is not called any more. */

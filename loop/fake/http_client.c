@@ -228,7 +228,7 @@ static size_t stream_data(void *self, struct span bytes)
 	else if (f->body.overfull)
 		fail(f, FAULT_TOO_LARGE, "the answer is larger than allowed");
 	else if (error != HPE_OK)
-		fail(f, FAULT_MALFORMED, "the answer is not HTTP");
+		fail(f, FAULT_UPSTREAM_BROKEN, "the answer is not HTTP");
 	return bytes.size;
 }
 

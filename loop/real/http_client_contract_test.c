@@ -1,0 +1,1 @@
+#include "tests/contracts/http_client.h"
