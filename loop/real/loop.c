@@ -221,7 +221,8 @@ static void close_handles(struct loop *l)
 	uv_close((uv_handle_t *)&l->knock, NULL);
 	for (size_t i = 0; i < l->signal_count; i++)
 		uv_close((uv_handle_t *)&l->signals[i].handle, NULL);
-	uv_run(&l->uv, UV_RUN_DEFAULT);
+	while (uv_run(&l->uv, UV_RUN_DEFAULT)) /* a loop_stop() outside loop_run() ends the first of them early */
+		;
 	must(uv_loop_close(&l->uv), "uv_loop_close");
 }
 
