@@ -104,3 +104,13 @@ bool span_number(struct span s, uint64_t *number_out)
 	*number_out = number;
 	return s.size != 0;
 }
+
+bool span_text(char *to, size_t room, struct span s)
+{
+	if (s.size >= room)
+		return false;
+	if (s.size)
+		memcpy(to, s.at, s.size);
+	to[s.size] = 0;
+	return true;
+}

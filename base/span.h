@@ -49,5 +49,8 @@ struct span span_trim(struct span);
  * False when `rest` was already used up (its `at` is then NULL). */
 bool span_cut(struct span *rest, char separator, struct span *piece_out);
 
+/* Copies it into `to` as a C string. False, with `to` as it was, when `room` bytes do not hold it and its NUL. */
+bool span_text(char *to, size_t room, struct span);
+
 /* A decimal number without sign or blanks. False when it is none or does not fit. */
 bool span_number(struct span, uint64_t *number_out);

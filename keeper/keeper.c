@@ -9,6 +9,7 @@
 #include "keeper/confine.h"
 #include "keeper/outfit.h"
 #include "loop/link.h"
+#include "loop/role.h"
 #include "loop/stream.h"
 
 #include <errno.h>
@@ -48,20 +49,6 @@ struct keeper {
 	bool is_stopping, was_ready;
 	int exit_code;
 };
-
-/* Which roles speak to one another; the other way round is the same pair. */
-static const struct { enum role one, other; } pairs[] = {
-	{ ROLE_GATE, ROLE_VAULT }, { ROLE_GATE, ROLE_POST }, { ROLE_POST, ROLE_VAULT },
-	{ ROLE_DESK, ROLE_VAULT }, { ROLE_DESK, ROLE_POST }, { ROLE_DESK, ROLE_GATE },
-};
-
-static bool are_peers(enum role a, enum role b)
-{
-	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-		if ((pairs[i].one == a && pairs[i].other == b) || (pairs[i].one == b && pairs[i].other == a))
-			return true;
-	return false;
-}
 
 static void child_begin(struct child *);
 
@@ -125,7 +112,7 @@ static void introduce_all(struct child *c)
 	for (size_t i = 0; i < k->child_count; i++) {
 		struct child *other = &k->children[i];
 
-		if (other != c && other->link && are_peers(c->role, other->role))
+		if (other != c && other->link && role_are_peers(c->role, other->role))
 			introduce(c, other);
 	}
 }
@@ -379,7 +366,7 @@ static void start_children(struct keeper *k)
 		child_begin(&k->children[i]);
 	for (size_t i = 0; i < k->child_count; i++)
 		for (size_t j = i + 1; j < k->child_count; j++)
-			if (are_peers(k->children[i].role, k->children[j].role))
+			if (role_are_peers(k->children[i].role, k->children[j].role))
 				introduce(&k->children[i], &k->children[j]);
 }
 

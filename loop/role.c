@@ -15,3 +15,19 @@ bool role_files(const struct role_start *s, struct span purpose, struct buf *out
 			return false;
 	return true;
 }
+
+/* The other way round is the same pair. */
+static const struct {
+	enum role one, other;
+} peers[] = {
+	{ ROLE_GATE, ROLE_VAULT }, { ROLE_GATE, ROLE_POST }, { ROLE_POST, ROLE_VAULT },
+	{ ROLE_DESK, ROLE_VAULT }, { ROLE_DESK, ROLE_POST }, { ROLE_DESK, ROLE_GATE },
+};
+
+bool role_are_peers(enum role a, enum role b)
+{
+	for (size_t i = 0; i < sizeof peers / sizeof *peers; i++)
+		if ((peers[i].one == a && peers[i].other == b) || (peers[i].one == b && peers[i].other == a))
+			return true;
+	return false;
+}

@@ -44,6 +44,9 @@ struct span role_file(const struct role_start *, struct span purpose, struct spa
 /* All files of a purpose, one after the other: the CA bundle is two where `extra_ca_file` is set. False when `out` is full. */
 bool role_files(const struct role_start *, struct span purpose, struct buf *out);
 
+/* Whether two roles speak to one another: whoever runs them gives every such pair a link. */
+bool role_are_peers(enum role, enum role);
+
 struct role_face {
 	enum role role;
 	/* Makes the object. On a fault nothing is left, and `why_out` (256 bytes) has a text. */

@@ -8,13 +8,13 @@
 
 static const char magic[4] = { 'P', 'R', 'e', 'c' };
 
-static void number_write(char *at, uint64_t number, size_t size)
+void record_number_write(char *at, uint64_t number, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
 		at[i] = (char)(number >> (8 * i) & 255);
 }
 
-static uint64_t number_read(const char *at, size_t size)
+uint64_t record_number_read(const char *at, size_t size)
 {
 	uint64_t number = 0;
 
@@ -29,7 +29,7 @@ static bool put_number(struct buf *b, uint64_t number, size_t size)
 
 	if (!at)
 		return false;
-	number_write(at, number, size);
+	record_number_write(at, number, size);
 	buf_grew(b, size);
 	return true;
 }
@@ -42,7 +42,7 @@ static bool get_number(struct span *rest, uint64_t *number, size_t size)
 		return true;
 	if (rest->size < size)
 		return false;
-	*number = number_read(rest->at, size);
+	*number = record_number_read(rest->at, size);
 	*rest = span_slice(*rest, size, rest->size);
 	return true;
 }
@@ -111,13 +111,13 @@ bool record_message_begin(struct buf *out, const struct record_envelope *envelop
 
 	if (!put_number(out, 0, 4) || !record_put_envelope(out, envelope))
 		return false;
-	number_write(out->at + at, out->size - at - 4, 4);
+	record_number_write(out->at + at, out->size - at - 4, 4);
 	return put_number(out, 0, 4);
 }
 
 bool record_message_end(struct buf *out, size_t size_after_begin, const struct record_closing *closing)
 {
-	number_write(out->at + size_after_begin - 4, out->size - size_after_begin, 4);
+	record_number_write(out->at + size_after_begin - 4, out->size - size_after_begin, 4);
 	return record_put_closing(out, closing);
 }
 
@@ -181,16 +181,16 @@ bool record_frame_put(struct buf *out, struct span key, const struct record_fram
 	if (!head)
 		return false;
 	memcpy(head, magic, sizeof magic);
-	number_write(head + 4, size, 4);
-	number_write(head + 12, frame->type, 4);
-	number_write(head + 16, frame->segment, 8);
-	number_write(head + 24, frame->sequence, 8);
-	number_write(head + 32, frame->group, 8);
+	record_number_write(head + 4, size, 4);
+	record_number_write(head + 12, frame->type, 4);
+	record_number_write(head + 16, frame->segment, 8);
+	record_number_write(head + 24, frame->sequence, 8);
+	record_number_write(head + 32, frame->group, 8);
 	buf_grew(out, RECORD_HEAD_BYTES);
 	if (!seal_put(out, key, (struct span){ head + 12, RECORD_HEAD_BYTES - 12 }, payload))
 		return false;
 	head = out->at + at;
-	number_write(head + 8, crc_of(0, (struct span){ head + 12, size - 12 }), 4);
+	record_number_write(head + 8, crc_of(0, (struct span){ head + 12, size - 12 }), 4);
 	memset(head + size, 0, padded(size) - size);
 	buf_grew(out, padded(size) - size);
 	return true;
@@ -205,19 +205,19 @@ enum record_found record_frame_read(struct record_frame *out, struct span bytes)
 		return RECORD_NOTHING;
 	if (bytes.size < RECORD_HEAD_BYTES)
 		return RECORD_CUT;
-	size = number_read(bytes.at + 4, 4);
+	size = record_number_read(bytes.at + 4, 4);
 	if (size < RECORD_OVER_BYTES || size > RECORD_BYTES_MAX + RECORD_OVER_BYTES)
 		return RECORD_DAMAGED;
 	*out = (struct record_frame){
-		.type = (unsigned)number_read(bytes.at + 12, 4),
-		.segment = number_read(bytes.at + 16, 8),
-		.sequence = number_read(bytes.at + 24, 8),
-		.group = number_read(bytes.at + 32, 8),
+		.type = (unsigned)record_number_read(bytes.at + 12, 4),
+		.segment = record_number_read(bytes.at + 16, 8),
+		.sequence = record_number_read(bytes.at + 24, 8),
+		.group = record_number_read(bytes.at + 32, 8),
 		.size = padded((size_t)size),
 	};
 	if (bytes.size < size)
 		return RECORD_CUT;
-	if (crc_of(0, span_slice(bytes, 12, (size_t)size - 12)) != number_read(bytes.at + 8, 4))
+	if (crc_of(0, span_slice(bytes, 12, (size_t)size - 12)) != record_number_read(bytes.at + 8, 4))
 		return RECORD_DAMAGED;
 	out->bound = span_slice(bytes, 12, RECORD_HEAD_BYTES - 12);
 	out->sealed = span_slice(bytes, RECORD_HEAD_BYTES, (size_t)size - RECORD_HEAD_BYTES);

@@ -61,6 +61,10 @@ enum record_status {
 #include "tables/records.def"
 #undef RECORD
 
+/* A number as the segments have it: `size` bytes (up to 8), the lowest first. */
+void record_number_write(char *at, uint64_t number, size_t size);
+uint64_t record_number_read(const char *at, size_t size);
+
 /* The payload of a MESSAGE or REPORT: u32 size of the envelope, envelope, u32 size of the body, body, closing. The body is gathered in place:
  * begin, then any number of buf_put(), then end, given the sizes that `out` had after begin. An inline body is empty where a file holds it. */
 bool record_message_begin(struct buf *out, const struct record_envelope *);

@@ -10,21 +10,6 @@ enum { WINDOW_BYTES = 4 * 1024 * 1024, HEAD_CRC_AT = 8, HEAD_KEY_AT = 40 };
 
 static const char magic[8] = { 'P', 'S', 'T', 'N', 'S', 'E', 'G', '1' };
 
-static void number_write(char *at, uint64_t number, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		at[i] = (char)(number >> (8 * i) & 255);
-}
-
-static uint64_t number_read(const char *at, size_t size)
-{
-	uint64_t number = 0;
-
-	for (size_t i = 0; i < size; i++)
-		number |= (uint64_t)(unsigned char)at[i] << (8 * i);
-	return number;
-}
-
 uint64_t segment_block_up(uint64_t at)
 {
 	return (at + SEGMENT_BLOCK_BYTES - 1) / SEGMENT_BLOCK_BYTES * SEGMENT_BLOCK_BYTES;
@@ -53,18 +38,18 @@ enum fault segment_make(struct segment *s, struct disk *disk, const char *name, 
 /* False when this is no head of ours. */
 static bool head_read(struct segment *s, const char *block)
 {
-	size_t wrapped_size = (size_t)number_read(block + 36, 4);
-	uint32_t turn = (uint32_t)number_read(block + 32, 4);
+	size_t wrapped_size = (size_t)record_number_read(block + 36, 4);
+	uint32_t turn = (uint32_t)record_number_read(block + 32, 4);
 
 	if (memcmp(block, magic, sizeof magic) != 0 || wrapped_size > SEGMENT_WRAPPED_BYTES ||
-	    number_read(block + HEAD_CRC_AT, 4) !=
+	    record_number_read(block + HEAD_CRC_AT, 4) !=
 		    crc_of(0, (struct span){ block + HEAD_CRC_AT + 4, SEGMENT_BLOCK_BYTES - HEAD_CRC_AT - 4 }) ||
-	    number_read(block + 12, 4) != SEGMENT_FORMAT)
+	    record_number_read(block + 12, 4) != SEGMENT_FORMAT)
 		return false;
 	if (s->number && turn <= s->turn)
 		return true;
-	s->number = number_read(block + 16, 8);
-	s->first_sequence = number_read(block + 24, 8);
+	s->number = record_number_read(block + 16, 8);
+	s->first_sequence = record_number_read(block + 24, 8);
 	s->turn = turn;
 	s->wrapped_size = wrapped_size;
 	memcpy(s->wrapped, block + HEAD_KEY_AT, wrapped_size);
@@ -117,13 +102,13 @@ static enum fault head_write(struct segment *s, uint32_t turn, struct span wrapp
 
 	ASSERT(wrapped.size <= SEGMENT_WRAPPED_BYTES);
 	memcpy(block, magic, sizeof magic);
-	number_write(block + 12, SEGMENT_FORMAT, 4);
-	number_write(block + 16, s->number, 8);
-	number_write(block + 24, s->first_sequence, 8);
-	number_write(block + 32, turn, 4);
-	number_write(block + 36, wrapped.size, 4);
+	record_number_write(block + 12, SEGMENT_FORMAT, 4);
+	record_number_write(block + 16, s->number, 8);
+	record_number_write(block + 24, s->first_sequence, 8);
+	record_number_write(block + 32, turn, 4);
+	record_number_write(block + 36, wrapped.size, 4);
 	memcpy(block + HEAD_KEY_AT, wrapped.at, wrapped.size);
-	number_write(block + HEAD_CRC_AT,
+	record_number_write(block + HEAD_CRC_AT,
 		     crc_of(0, (struct span){ block + HEAD_CRC_AT + 4, sizeof block - HEAD_CRC_AT - 4 }), 4);
 	fault = disk_write(s->file, turn % 2 ? 0 : SEGMENT_BLOCK_BYTES, (struct span){ block, sizeof block });
 	if (!fault)

@@ -28,16 +28,6 @@ enum fault entra_flow_put(struct buf *out, const struct twin_keys *keys, const s
 	return ok ? FAULT_OK : FAULT_TOO_LARGE;
 }
 
-static bool keep(char *to, size_t room, struct span from)
-{
-	if (from.size >= room)
-		return false;
-	if (from.size)
-		memcpy(to, from.at, from.size);
-	to[from.size] = 0;
-	return true;
-}
-
 enum fault entra_flow_read(struct entra_flow *f, const struct twin_keys *keys, struct span sealed, int64_t wall_ms)
 {
 	json_t *json = NULL;
@@ -49,7 +39,7 @@ enum fault entra_flow_read(struct entra_flow *f, const struct twin_keys *keys, s
 	if (twin_sealed_open(&text, keys, SPAN("flow"), sealed))
 		json = json_read(buf_span(&text), ENTRA_FLOW_BYTES);
 	if (json) {
-#define READ(name) ok = keep(f->name, sizeof f->name, json_text(json, #name)) && ok;
+#define READ(name) ok = span_text(f->name, sizeof f->name, json_text(json, #name)) && ok;
 		TEXTS(READ)
 #undef READ
 #define READ(name) ok = json_whole(json, #name, &f->name) && ok;

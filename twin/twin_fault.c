@@ -55,16 +55,6 @@ const char *twin_stage_name(enum twin_stage stage)
 	return stage_names[stage];
 }
 
-static bool keep(char *to, size_t room, struct span from)
-{
-	if (from.size >= room)
-		return false;
-	if (from.size)
-		memcpy(to, from.at, from.size);
-	to[from.size] = 0;
-	return true;
-}
-
 enum fault twin_script_add(struct twin_scripts *all, const struct twin_script_wish *wish)
 {
 	const struct twin_fault_row *row = twin_fault_named(wish->name);
@@ -77,7 +67,7 @@ enum fault twin_script_add(struct twin_scripts *all, const struct twin_script_wi
 		s.ms = row->number;
 	if (s.stage == TWIN_STAGE_NONE)
 		return FAULT_NOT_FOUND;
-	if (!keep(s.mailbox, sizeof s.mailbox, wish->mailbox) || !keep(s.text, sizeof s.text, wish->text) || all->count == TWIN_SCRIPTS_MAX)
+	if (!span_text(s.mailbox, sizeof s.mailbox, wish->mailbox) || !span_text(s.text, sizeof s.text, wish->text) || all->count == TWIN_SCRIPTS_MAX)
 		return FAULT_TOO_LARGE;
 	if (row->kind == TWIN_FAULT_REPLY && row->number == TWIN_REPLY_COUNT && !s.text[0])
 		return FAULT_MALFORMED;

@@ -55,16 +55,6 @@ enum fault twin_refresh_put(struct buf *out, const struct twin_keys *k, const st
 	return ok ? FAULT_OK : FAULT_TOO_LARGE;
 }
 
-static bool keep(char *to, size_t room, struct span from)
-{
-	if (from.size >= room)
-		return false;
-	if (from.size)
-		memcpy(to, from.at, from.size);
-	to[from.size] = 0;
-	return true;
-}
-
 static bool read_number(struct span *rest, int64_t *out)
 {
 	struct span line;
@@ -87,9 +77,9 @@ enum fault twin_refresh_read(struct twin_grant *out, const struct twin_keys *k, 
 	ok = span_starts(token, refresh_head) &&
 	     twin_sealed_open(&text, k, SPAN("refresh"), span_slice(token, refresh_head.size, token.size));
 	rest = buf_span(&text);
-	ok = ok && span_cut(&rest, '\n', &oid) && span_cut(&rest, '\n', &client) && keep(out->oid, sizeof out->oid, oid) &&
-	     keep(out->client_id, sizeof out->client_id, client) && read_number(&rest, &out->issued_at_ms) &&
-	     read_number(&rest, &out->signed_in_at_ms) && read_number(&rest, &factor) && read_number(&rest, &public) && keep(out->scope, sizeof out->scope, rest);
+	ok = ok && span_cut(&rest, '\n', &oid) && span_cut(&rest, '\n', &client) && span_text(out->oid, sizeof out->oid, oid) &&
+	     span_text(out->client_id, sizeof out->client_id, client) && read_number(&rest, &out->issued_at_ms) &&
+	     read_number(&rest, &out->signed_in_at_ms) && read_number(&rest, &factor) && read_number(&rest, &public) && span_text(out->scope, sizeof out->scope, rest);
 	out->has_factor = factor != 0;
 	out->is_public = public != 0;
 	buf_free(&text);
@@ -185,7 +175,7 @@ static bool keep_claim(char *to, size_t room, const json_t *json, const char *na
 {
 	const char *text = json_string_value(json_object_get(json, name));
 
-	return text && keep(to, room, span_of(text));
+	return text && span_text(to, room, span_of(text));
 }
 
 static enum fault read_claims(struct twin_access *out, struct span text, int64_t wall_ms)

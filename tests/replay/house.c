@@ -53,19 +53,6 @@ struct errand {
 
 static const struct role_face *const faces[] = { &vault_role, &post_role, &gate_role, &desk_role };
 
-static const struct { enum role one, other; } pairs[] = {
-	{ ROLE_GATE, ROLE_VAULT }, { ROLE_GATE, ROLE_POST }, { ROLE_POST, ROLE_VAULT },
-	{ ROLE_DESK, ROLE_VAULT }, { ROLE_DESK, ROLE_POST }, { ROLE_DESK, ROLE_GATE },
-};
-
-static bool are_peers(enum role a, enum role b)
-{
-	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-		if ((pairs[i].one == a && pairs[i].other == b) || (pairs[i].one == b && pairs[i].other == a))
-			return true;
-	return false;
-}
-
 static struct room *room_of(const struct house *h, enum role role)
 {
 	for (size_t i = 0; i < h->room_count; i++)
@@ -210,7 +197,7 @@ static void begin_and_introduce(struct room *room)
 
 	begin(room);
 	for (size_t i = 0; i < h->room_count; i++)
-		if (&h->rooms[i] != room && h->rooms[i].loop && are_peers(h->rooms[i].face->role, room->face->role))
+		if (&h->rooms[i] != room && h->rooms[i].loop && role_are_peers(h->rooms[i].face->role, room->face->role))
 			introduce(room, &h->rooms[i]);
 }
 
@@ -270,7 +257,7 @@ struct house *house_new(const struct house_settings *settings)
 		begin(&h->rooms[i]);
 	for (size_t i = 0; i < h->room_count; i++)
 		for (size_t j = i + 1; j < h->room_count; j++)
-			if (are_peers(h->rooms[i].face->role, h->rooms[j].face->role))
+			if (role_are_peers(h->rooms[i].face->role, h->rooms[j].face->role))
 				introduce(&h->rooms[i], &h->rooms[j]);
 	return h;
 }
