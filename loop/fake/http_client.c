@@ -126,7 +126,8 @@ static void fail(struct http_fetch *f, enum fault fault, const char *why)
 {
 	f->answer = (struct http_answer){ .fault = fault, .retry_after_ms = -1 };
 	buf_clear(&f->body);
-	snprintf(f->why, sizeof f->why, "%s", why);
+	if (why != f->why)
+		snprintf(f->why, sizeof f->why, "%s", why);
 	finish(f);
 }
 
