@@ -147,6 +147,8 @@ static void recovery_done(void *job)
 	}
 	TRAIL(&q->trail, EVENT_QUEUE_RECOVERED, TRAIL_NUMBER("records", r->records), TRAIL_NUMBER("messages", mails_count(&q->mails)),
 	      TRAIL_NUMBER("damaged", r->damaged), TRAIL_NUMBER("unconfirmed", r->unconfirmed));
+	if (r->damaged || r->unconfirmed)
+		TRAIL(&q->trail, EVENT_RECORDS_LOST, TRAIL_NUMBER("records", r->damaged), TRAIL_NUMBER("unconfirmed", r->unconfirmed));
 	if (q->missing)
 		TRAIL(&q->trail, EVENT_INDEX_MISSES, TRAIL_NUMBER("messages", q->missing));
 	for (struct mail *m = q->mails.oldest, *behind; m; m = behind) {
