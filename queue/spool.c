@@ -21,7 +21,7 @@ static enum fault judge_intake(const struct spool *s)
 		return FAULT_OK;
 	if (s->prepare_fault)
 		return s->prepare_fault;
-	if (s->preparing || (s->asked && loop_now_ms(s->loop) < s->asked_at_ms + SPOOL_KEY_MS))
+	if (s->preparing || s->spare || spool_rewrapping_count(s) || (s->asked && loop_now_ms(s->loop) < s->asked_at_ms + SPOOL_KEY_MS))
 		return FAULT_OK; /* it is being made */
 	return FAULT_VAULT_AWAY;
 }

@@ -79,5 +79,8 @@ void spool_give_up(struct spool *); /* at the end: what still waits is told so *
 
 /* spool_upkeep.c */
 unsigned spool_ready_count(const struct spool *);
+
+/* Segments that were ready, and soon are again: their keys are being wrapped anew. */
+unsigned spool_rewrapping_count(const struct spool *);
 struct spool_segment *spool_take_ready(struct spool *);
 void spool_upkeep(struct spool *);

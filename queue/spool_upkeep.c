@@ -265,6 +265,15 @@ unsigned spool_ready_count(const struct spool *s)
 	return count;
 }
 
+unsigned spool_rewrapping_count(const struct spool *s)
+{
+	unsigned count = 0;
+
+	for (const struct spool_segment *g = s->segments; g; g = g->next)
+		count += g->state == SPOOL_IS_READY && g->busy;
+	return count;
+}
+
 struct spool_segment *spool_take_ready(struct spool *s)
 {
 	struct spool_segment *best = NULL;
@@ -383,7 +392,7 @@ void spool_upkeep(struct spool *s)
 		return;
 	if (!s->spare)
 		ask(s);
-	if (!s->spare || spool_ready_count(s) >= SPOOL_READY + !s->active || (timer_is_set(&s->prepare_again) && !find_free(s)))
+	if (!s->spare || spool_ready_count(s) + spool_rewrapping_count(s) >= SPOOL_READY + !s->active || (timer_is_set(&s->prepare_again) && !find_free(s)))
 		return;
 	prepare(s);
 }
@@ -482,11 +491,15 @@ static void rewrap_work(void *job)
 static void rewrapped(void *job)
 {
 	struct spool_chore *c = job;
+	struct spool *s = c->spool;
 
 	c->segment->busy = false;
 	c->done(c->self, c->fault);
 	free((char *)c->wrapped.at);
 	free(c);
+	spool_upkeep(s);
+	spool_say_intake(s);
+	spool_launch_soon(s);
 }
 
 void spool_rewrap(struct spool *s, struct spool_segment *g, struct span wrapped, void (*done)(void *self, enum fault), void *self)
