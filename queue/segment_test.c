@@ -100,6 +100,14 @@ static void scan_finds_all(void **state)
 	close_disk(&disk);
 }
 
+/* A frame that was cut is whole all the same where only zeros were cut off: zeros stood there before. */
+static unsigned is_whole(const struct buf *group, size_t cut, size_t end)
+{
+	while (cut < end && !group->at[cut])
+		cut++;
+	return cut >= end;
+}
+
 /* A stop in the middle of a write leaves any beginning of it; all frames whole before the cut are read, and no other. */
 static void cut_at_every_byte(void **state)
 {
@@ -119,7 +127,7 @@ static void cut_at_every_byte(void **state)
 	buf_grew(&group, size);
 	for (size_t cut = 0; cut < 800; cut++) {
 		static const char zeros[4096];
-		size_t whole = 1u + (cut >= 200) + (cut >= 580) + (cut >= 671);
+		size_t whole = 1u + is_whole(&group, cut, 200) + is_whole(&group, cut, 580) + is_whole(&group, cut, 671);
 
 		assert_int_equal(disk_write(s.file, begin, (struct span){ zeros, 4096 }), FAULT_OK);
 		assert_int_equal(disk_write(s.file, begin, span_slice(buf_span(&group), 0, cut)), FAULT_OK);
