@@ -33,10 +33,15 @@ class Trust:
 
 
 def is_alive(pid):
-    """A zombie is dead: its parent is busy or was killed before it. So is one whose number somebody else has now."""
+    """A zombie is dead: its parent is busy or was killed before it. So is one whose number somebody else has now. One that is on its way out has no
+    command line any more, but still its listening sockets."""
     try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            if file.read().rsplit(")", 1)[1].split()[0] == "Z":
+                return False
         with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-            return file.read().startswith("postern")
+            line = file.read()
+        return line.startswith("postern") or not line
     except OSError:
         return False
 
