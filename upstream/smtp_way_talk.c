@@ -178,6 +178,7 @@ static void on_ready(struct smtp_way_connection *c)
 	} else {
 		c->was_used = true;
 		c->state = RESTING;
+		timer_stop(&c->timer); /* it was set for a reply; now it counts the rest */
 	}
 }
 

@@ -58,6 +58,7 @@ static void answer(void *self)
 }
 
 static struct timer answering;
+static int64_t idle_ms = 5000;
 
 static void on_token_wanted(void *self, uint64_t request, uint64_t mailbox, bool force, uint64_t generation)
 {
@@ -84,7 +85,7 @@ static const struct smtp_way_events events = { on_token_wanted, on_named };
 static struct bench *bench_new(uint8_t tls, const char *name, bool is_foreign)
 {
 	struct bench *b = calloc(1, sizeof *b);
-	struct smtp_way_settings settings = { .own_name = SPAN("gw.example.org"), .connections_per_mailbox = 2, .idle_ms = 5000, .connect_ms = 5000 };
+	struct smtp_way_settings settings = { .own_name = SPAN("gw.example.org"), .connections_per_mailbox = 2, .idle_ms = idle_ms, .connect_ms = 5000 };
 	struct certificate_pair other;
 	struct span names[] = { span_of(name) };
 	struct tls *client;
@@ -230,6 +231,24 @@ static void letters_share_what_there_is(void **state)
 	bench_free(b);
 }
 
+/* Not when the wait for some reply would have ended. */
+static void a_rest_is_as_long_as_it_was_set(void **state)
+{
+	struct bench *b;
+	int turns = 0;
+
+	idle_ms = 20;
+	b = bench_new(0, "localhost", false);
+	wait_for(b, &send(b, 0, false)->done);
+	while (smtp_way_connections(b->way) && turns++ < GIVE_UP_MS / 20) {
+		timer_after(&b->guard, 20);
+		loop_run(b->loop);
+	}
+	assert_int_equal(smtp_way_connections(b->way), 0);
+	bench_free(b);
+	idle_ms = 5000;
+}
+
 /* A sign-in alone proves nothing on a connection of old: it makes its own. */
 static void a_probe_signs_in_anew(void **state)
 {
@@ -273,5 +292,5 @@ static void nobody_listens(void **state)
 	bench_free(b);
 }
 
-TESTS(starttls_and_implicit_tls, certificates_are_verified, starttls_that_is_not_offered, letters_share_what_there_is, a_probe_signs_in_anew,
-      the_vault_goes_while_it_is_asked, nobody_listens)
+TESTS(starttls_and_implicit_tls, certificates_are_verified, starttls_that_is_not_offered, letters_share_what_there_is, a_rest_is_as_long_as_it_was_set,
+      a_probe_signs_in_anew, the_vault_goes_while_it_is_asked, nobody_listens)

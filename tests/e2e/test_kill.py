@@ -46,6 +46,13 @@ def is_alive(pid):
         return False
 
 
+def footprint(pid):
+    """Open descriptors (root alone may see them; the roles are undumpable) and threads."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        threads = int(re.search(r"^Threads:\s*(\d+)", file.read(), re.M).group(1))
+    return {"descriptors": len(os.listdir(f"/proc/{pid}/fd")) if os.geteuid() == 0 else 0, "threads": threads}
+
+
 class Kill(Case):
     def setUp(self):
         super().setUp()
@@ -72,7 +79,7 @@ class Kill(Case):
             file.write(self.gateway.add_client("erp", (ALEX, MARIA), "contoso", "--verdict-wait", "1000ms"))
 
     def postern_trusting(self, trust):
-        gateway = Postern(self.directory, trust, more=f"retry_longest = 1\nprobe_longest = 1\nconnections_per_mailbox = {CONNECTIONS}\nsegment_bytes = 4194304\n")
+        gateway = Postern(self.directory, trust, more=f"retry_longest = 1\nprobe_longest = 1\nconnections_per_mailbox = {CONNECTIONS}\nsegment_bytes = 4194304\nupstream_idle_ms = 1000\n")
         self.addCleanup(gateway.end)
         return gateway
 
@@ -86,13 +93,32 @@ class Kill(Case):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
 
+    def sender_words(self, seed, *more):
+        return [*LEDGER, "send", "--notes", self.sent, "--port", str(self.gateway.ports["submission"]), "--ca", self.gateway.ca, "--user", "erp", "--password-file",
+                self.password, "--sender", ALEX, MARIA, "--seed", str(seed), *more]
+
     def start_senders(self, seed):
-        port = str(self.gateway.ports["submission"])
-        self.senders = Process(self.directory, "senders", [*LEDGER, "send", "--notes", self.sent, "--port", port, "--ca", self.gateway.ca, "--user", "erp",
-                                                           "--password-file", self.password, "--sender", ALEX, MARIA, "--sessions", str(SESSIONS), "--pause-ms", "25",
-                                                           "--seed", str(seed)])
+        self.senders = Process(self.directory, "senders", self.sender_words(seed, "--sessions", str(SESSIONS), "--pause-ms", "25"))
         self.addCleanup(self.senders.end)
         self.wait_for_answers()
+
+    def send_a_few(self, seed):
+        done = subprocess.run(self.sender_words(seed, "--sessions", "4", "--count", "4"), capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.wait_for_an_empty_queue()
+
+    def wait_for_an_empty_queue(self):
+        wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
+
+    def footprints(self):
+        """Of a Postern that has sent something and rests."""
+        connected = re.compile(rf":{int(self.sink_port):04X} 01 ")
+
+        def rests():
+            with open("/proc/net/tcp", encoding="utf-8") as file:
+                return not connected.search(file.read())
+        wait_until("kept connections are closed", rests)
+        return {role: footprint(pid) for role, pid in self.gateway.roles().items()}
 
     def wait_for_answers(self):
         """Load flows: further letters get their answers."""
@@ -132,6 +158,8 @@ class Kill(Case):
         rounds, seed = int(os.environ.get("KILL_ROUNDS", "10")), int(os.environ.get("KILL_SEED", str(random.randrange(1 << 32))))
         print(f"KILL_SEED={seed} KILL_ROUNDS={rounds}", file=sys.stderr, flush=True)
         dice = random.Random(seed)
+        self.send_a_few("before")
+        before = self.footprints()
         self.start_senders(seed)
         order = []
         for _ in range(rounds):
@@ -141,10 +169,14 @@ class Kill(Case):
             self.strike(victim)
             self.wait_for_answers()
         self.assertEqual(self.senders.end(), 0, self.senders.log()[-4000:])
-        wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
-        # After one more start the vault must open everything it sealed, and nothing comes out of the spool a second time.
+        self.wait_for_an_empty_queue()
+        # After one more start the vault must open what it sealed, or nothing is signed in; and nothing comes out of the spool a second time.
         self.gateway.end()
         self.gateway.start()
+        self.send_a_few("after")
+        for role, after in self.footprints().items():
+            for what, count in after.items():
+                self.assertLessEqual(count, before[role][what] + 6, f"{role}: more {what} than before: {before[role]}, {after}")
         done = subprocess.run([*LEDGER, "check", "--sent", self.sent, "--received", self.received, "--kills", self.kills,
                                "--house", self.gateway.data, "--program", PROGRAM], capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
         print(done.stdout, file=sys.stderr, flush=True)
