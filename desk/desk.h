@@ -10,6 +10,6 @@
  *           root, our own user and the control group, in the name of whoever asks. Nothing is kept between two requests.
  * Owns      Its listeners and links.
  * Refuses   Plain HTTP on anything but loopback; hosts that are not ours; buttons pressed on pages of other sites.
- * See       tables/routes.def, tables/operations.def, docs/decisions/0050-pages-without-script.md, 0051-who-asks-and-from-where.md */
+ * See       tables/routes.def, tables/operations.def, docs/decisions/0053-pages-without-script.md, 0054-who-asks-and-from-where.md */
 #pragma once
 #include "loop/role.h"

@@ -4,7 +4,7 @@
  * Promise   Holds the last JAR_PAIRS_MAX links, the newest first. What comes from a browser is read as what we wrote, or left out.
  * Owns      Nothing: spans point into the cookie that was read, or at what was put.
  * Refuses   Anything but letters, digits, `-` and `_` in a text, and texts over JAR_TEXT_BYTES.
- * See       vault/consent.h; RFC 6265; docs/decisions/0050-pages-without-script.md */
+ * See       vault/consent.h; RFC 6265; docs/decisions/0053-pages-without-script.md */
 #pragma once
 #include "base/buf.h"
 

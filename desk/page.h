@@ -5,7 +5,7 @@
  *           elsewhere; the policy that says so goes with every page.
  * Owns      Its text, until page_answer() or page_free().
  * Refuses   More than PAGE_BYTES_MAX: the answer is then 500.
- * See       tables/words.def; docs/decisions/0050-pages-without-script.md */
+ * See       tables/words.def; docs/decisions/0053-pages-without-script.md */
 #pragma once
 #include "base/buf.h"
 #include "base/fault.h"
