@@ -10,6 +10,14 @@
 
 enum { TEXT_BYTES_MAX = 1024 * 1024, ARENA_BYTES = 8 * 1024 * 1024 };
 
+/* A row of tables/config.def. */
+struct config_row {
+	const char *name, *type, *preset;
+	int64_t min, max;
+	const char *unit, *sentence;
+	bool of_listener;
+};
+
 static const struct config_row rows[] = {
 #define CONFIG(name, type, preset, min, max, unit, sentence) { #name, #type, preset, min, max, unit, sentence, false },
 #define CONFIG_LISTENER(name, type, preset, min, max, unit, sentence) { #name, #type, preset, min, max, unit, sentence, true },
@@ -48,11 +56,6 @@ static bool refuse(struct reading *r, int line, const char *key, const char *wha
 		snprintf(r->why, r->why_size, "%s:%d: %s: %s", r->file_name, line, key, what);
 	r->failed = true;
 	return false;
-}
-
-const struct config_row *config_row(size_t at)
-{
-	return at < ROW_COUNT ? &rows[at] : NULL;
 }
 
 static bool read_number(const struct config_row *row, struct span text, int64_t *out)

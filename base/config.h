@@ -43,13 +43,3 @@ struct config {
 /* Reads the text of a boot file. On FAULT_MALFORMED `why_out` (of `why_size` bytes) says "file:line: what is wrong". */
 MUST_CHECK enum fault config_read(struct config **out, const char *file_name, struct span text, char *why_out, size_t why_size);
 void config_free(struct config **);
-
-struct config_row {
-	const char *name, *type, *preset;
-	int64_t min, max;
-	const char *unit, *sentence;
-	bool of_listener;
-};
-
-/* The rows, for documents, `postern check` and the example file; NULL past the end. */
-const struct config_row *config_row(size_t at);

@@ -25,7 +25,7 @@ static void listeners(void **state)
 	struct config *c;
 	char why[200];
 
-	assert_int_equal(reads("data = /tmp/x\nlistener a { port = 2525\n tls = none\n mechanisms = {} }\n"
+	assert_int_equal(reads("data = /srv/postern\nlistener a { port = 2525\n tls = none\n mechanisms = {} }\n"
 			       "listener b { port = 2587 certificate = c key = k addresses = { 0.0.0.0 } proxy_from = { 10.0.0.0/8, 192.0.2.1 } }",
 			       &c, why),
 			 FAULT_OK);

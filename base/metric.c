@@ -50,11 +50,6 @@ void metric_set(enum metric m, const char *label, int64_t to)
 	*cell(m, label) = to;
 }
 
-int64_t metric_get(enum metric m, const char *label)
-{
-	return *cell(m, label);
-}
-
 static void put_row(struct buf *out, const struct row *row, const int64_t *at, const char *role, unsigned index)
 {
 	struct span value;

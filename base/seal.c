@@ -79,17 +79,6 @@ void seal_digest(unsigned char digest_out[SEAL_DIGEST_BYTES], struct span text)
 	crypto_hash_sha256(digest_out, bytes(text), text.size);
 }
 
-struct secret *seal_derive(struct span key, struct span purpose)
-{
-	unsigned char mac[SEAL_MAC_BYTES];
-	struct secret *derived;
-
-	seal_hmac(mac, key, purpose);
-	derived = secret_new((struct span){ (char *)mac, sizeof mac });
-	secret_wipe(mac, sizeof mac);
-	return derived;
-}
-
 void seal_hash_init(struct seal_hash *h)
 {
 	crypto_hash_sha256_init((crypto_hash_sha256_state *)h->state);

@@ -34,9 +34,6 @@ void seal_hmac(unsigned char mac_out[SEAL_MAC_BYTES], struct span key, struct sp
 /* SHA-256. */
 void seal_digest(unsigned char digest_out[SEAL_DIGEST_BYTES], struct span text);
 
-/* A key of its own for a purpose, made from a key: HMAC of the purpose's name. */
-struct secret *seal_derive(struct span key, struct span purpose);
-
 /* SHA-256 of a text that comes in pieces. */
 struct seal_hash { _Alignas(8) unsigned char state[128]; };
 void seal_hash_init(struct seal_hash *);

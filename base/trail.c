@@ -45,6 +45,16 @@ void trail_configure(enum trail_form chosen, enum level lowest)
 	configured = true;
 }
 
+void trail_configure_named(struct span level_name)
+{
+	enum level lowest = LEVEL_INFO;
+
+	for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++)
+		if (span_equal(level_name, span_of(level_names[i])))
+			lowest = (enum level)i;
+	trail_configure(getenv("JOURNAL_STREAM") ? TRAIL_JOURNAL : isatty(STDERR_FILENO) ? TRAIL_LOGFMT : TRAIL_JSON, lowest);
+}
+
 void trail_redirect(void (*write)(void *self, struct span line), void *self)
 {
 	redirected = write;

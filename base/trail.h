@@ -49,6 +49,9 @@ enum trail_form { TRAIL_LOGFMT, TRAIL_JSON, TRAIL_JOURNAL, TRAIL_SILENT };
 /* What is written, and from which level on. Without a call: logfmt or JSON by isatty(2), level info. */
 void trail_configure(enum trail_form, enum level lowest);
 
+/* As a daemon speaks: for the journal under systemd, logfmt on a terminal, JSON lines otherwise; from the level of that name on, info where it is none. */
+void trail_configure_named(struct span level_name);
+
 /* Where lines go instead of standard error; for replay and tests. NULL restores. */
 void trail_redirect(void (*write)(void *self, struct span line), void *self);
 

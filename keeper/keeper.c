@@ -387,17 +387,6 @@ static void make_directories(struct keeper *k)
 	}
 }
 
-static void configure_trail(const struct config *c)
-{
-	static const char *const names[] = { "debug", "info", "notice", "warning", "error" };
-	enum level level = LEVEL_INFO;
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (span_equal(c->log_level, span_of(names[i])))
-			level = (enum level)i;
-	trail_configure(getenv("JOURNAL_STREAM") ? TRAIL_JOURNAL : isatty(STDERR_FILENO) ? TRAIL_LOGFMT : TRAIL_JSON, level);
-}
-
 static void end_children(struct keeper *k)
 {
 	for (size_t i = 0; i < k->child_count; i++) {
@@ -421,7 +410,7 @@ int keeper_main(const struct keeper_options *options)
 	trail_init(&k->trail, "keeper", SPAN(""));
 	if (outfit_open(&k->outfit, options->config_path, options->port_base, NULL, why, sizeof why) != FAULT_OK)
 		fatal("%s", why);
-	configure_trail(k->outfit->config);
+	trail_configure_named(k->outfit->config->log_level);
 	make_directories(k);
 	k->mac_key = secret_random(MAC_KEY_BYTES);
 	k->loop = loop_new();

@@ -155,16 +155,6 @@ static const char *directory_of(const struct host *h, struct arena *arena)
 	return name ? arena_print(arena, "%.*s/%s", SPAN_ARGS(h->next->config->data), name).at : NULL;
 }
 
-static void configure_trail(const struct config *c)
-{
-	static const char *const names[] = { "debug", "info", "notice", "warning", "error" };
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (span_equal(c->log_level, span_of(names[i])))
-			trail_configure(getenv("JOURNAL_STREAM") ? TRAIL_JOURNAL : isatty(STDERR_FILENO) ? TRAIL_LOGFMT : TRAIL_JSON,
-					(enum level)i);
-}
-
 /* The order matters: libraries read their files, the confinement falls, only then the role begins. */
 static void begin(struct host *h)
 {
@@ -172,7 +162,7 @@ static void begin(struct host *h)
 	char why[256] = "";
 	enum fault f;
 
-	configure_trail(h->next->config);
+	trail_configure_named(h->next->config->log_level);
 	loop_prepare();
 	confine_role(h->face->role, directory_of(h, h->next->arena));
 	s->mac_key = secret_borrow(h->mac_key);
@@ -203,7 +193,7 @@ static void reload(struct host *h)
 		h->next = given_new();
 		return;
 	}
-	configure_trail(h->next->config);
+	trail_configure_named(h->next->config->log_level);
 	TRAIL(&h->trail, EVENT_RELOADED);
 }
 

@@ -22,8 +22,3 @@ int database_schema_number(void)
 {
 	return schema.migration_count;
 }
-
-const char *database_statement(enum statement s)
-{
-	return statements[s];
-}

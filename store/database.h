@@ -20,6 +20,3 @@ MUST_CHECK enum fault database_open(struct sqlite **out, const char *path, const
 
 /* The number of the newest schema that this version knows. */
 int database_schema_number(void);
-
-/* The text of a statement, for the log and for documents. */
-const char *database_statement(enum statement);

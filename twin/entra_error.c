@@ -23,11 +23,6 @@ static const struct entra_error_row *find(int64_t code)
 	return NULL;
 }
 
-bool entra_error_is(int64_t code)
-{
-	return find(code);
-}
-
 const struct entra_error_row *entra_error_row(int code)
 {
 	const struct entra_error_row *row = find(code);

@@ -21,8 +21,7 @@ struct entra_error_values {
 	struct span client, tenant, resource, name, issued;
 };
 
-/* Whether there is a row; the row. */
-bool entra_error_is(int64_t code);
+/* The row of a number. */
 const struct entra_error_row *entra_error_row(int code);
 
 /* "AADSTS65001: ..." appended, without trace and time. */

@@ -1,6 +1,7 @@
 #include "twin/twin_shelf.h"
 
 #include "base/panic.h"
+#include "base/trail.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -11,7 +12,6 @@ struct twin_shelf {
 	struct twin_mail *mails[TWIN_SHELF_MAILS]; /* by number modulo */
 	uint64_t first, last;
 	size_t bytes;
-	uint64_t unwritten;
 	struct disk *directory;
 };
 
@@ -53,11 +53,17 @@ void twin_shelf_free(struct twin_shelf **shelf)
 static void write_file(struct twin_shelf *s, const struct twin_mail *m)
 {
 	struct disk_file *file = NULL;
+	struct trail trail;
 	char name[32];
+	enum fault f;
 
 	snprintf(name, sizeof name, "%08llu.eml", (unsigned long long)m->number);
-	if (disk_file_open(&file, s->directory, name, DISK_MAKE) != FAULT_OK || disk_write(file, 0, m->bytes) != FAULT_OK)
-		s->unwritten++;
+	f = disk_file_open(&file, s->directory, name, DISK_MAKE);
+	if (f == FAULT_OK)
+		f = disk_write(file, 0, m->bytes);
+	trail_init(&trail, "twin", SPAN(""));
+	if (f != FAULT_OK)
+		TRAIL(&trail, EVENT_TWIN_MAIL_UNWRITTEN, TRAIL_TEXT("file", span_of(name)), TRAIL_TEXT("fault", span_of(fault_row(f)->name)));
 	if (file)
 		disk_file_close(&file);
 }
@@ -110,11 +116,6 @@ uint64_t twin_shelf_first(const struct twin_shelf *s)
 uint64_t twin_shelf_last(const struct twin_shelf *s)
 {
 	return s->last;
-}
-
-uint64_t twin_shelf_unwritten(const struct twin_shelf *s)
-{
-	return s->unwritten;
 }
 
 struct span twin_mail_head(struct span mail)

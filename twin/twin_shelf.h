@@ -36,9 +36,6 @@ const struct twin_mail *twin_shelf_mail(const struct twin_shelf *, uint64_t numb
 uint64_t twin_shelf_first(const struct twin_shelf *);
 uint64_t twin_shelf_last(const struct twin_shelf *);
 
-/* How many files could not be written. */
-uint64_t twin_shelf_unwritten(const struct twin_shelf *);
-
 /* Forgets everything; numbers go on. */
 void twin_shelf_clear(struct twin_shelf *);
 

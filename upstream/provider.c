@@ -79,11 +79,6 @@ const struct provider_kind *provider_kind_named(struct span name)
 	return NULL;
 }
 
-const struct provider_kind *provider_kind_at(size_t at)
-{
-	return at < sizeof kinds / sizeof *kinds ? &kinds[at] : NULL;
-}
-
 /* What stands between "//" and the next "/", ":" or the end; of "[::1]:3443" the brackets too. */
 static struct span host_of(struct span url)
 {

@@ -32,9 +32,8 @@ struct provider_kind {
 	struct span prompt, extra;
 };
 
-/* The kind of that name, or NULL; the `at`th, or NULL past the end. */
+/* The kind of that name, or NULL. */
 const struct provider_kind *provider_kind_named(struct span name);
-const struct provider_kind *provider_kind_at(size_t at);
 
 /* Checks a row before it is stored: known kind, host where the kind has none, issuer for `oidc`, TLS but to loopback. `why_out` has 256 bytes. */
 MUST_CHECK enum fault provider_check(const struct provider_row *, char *why_out);

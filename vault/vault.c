@@ -15,15 +15,6 @@ enum { WHY_BYTES = 256, WAITING_MAX = 10000, CA_BYTES_MAX = 8 * 1024 * 1024, MIN
 
 static const struct span VAULT = { "vault", 5 }, PASSWORD_KEY = { "client_password_key", 19 };
 
-bool vault_make_key_file(struct buf *out)
-{
-	struct secret *key = secret_random(SEAL_KEY_BYTES);
-	bool whole = text_base64(out, secret_borrow(key)) && buf_put_byte(out, '\n');
-
-	secret_free(&key);
-	return whole;
-}
-
 /* --- the list of what waits for an answer from outside */
 
 void vault_pending_add(struct vault *v, struct vault_pending *p, void (*drop)(void *self), void *self)

@@ -12,6 +12,3 @@
  * See       `vault_role` in loop/role.h; vault/inner.h for the parts; docs/decisions/0050 to 0052 */
 #pragma once
 #include "loop/role.h"
-
-/* Appends the text of a new key file: one random key. For `postern init`. */
-bool vault_make_key_file(struct buf *out);

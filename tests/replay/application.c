@@ -80,15 +80,6 @@ void applications_at(struct applications *all, const struct address *gate, struc
 	snprintf(all->password, sizeof all->password, "%.*s", SPAN_ARGS(password));
 }
 
-size_t applications_open(const struct applications *all)
-{
-	size_t count = 0;
-
-	for (const struct session *s = all->sessions; s; s = s->next)
-		count++;
-	return count;
-}
-
 static void note_reply(struct session *s, struct span reply)
 {
 	struct letter_try *now = s->now;

@@ -20,6 +20,3 @@ void applications_at(struct applications *, const struct address *, struct span 
 
 /* Begins a session that gives the letter; its outcome is a new try of it. */
 void application_send(struct applications *, struct letter *);
-
-/* Sessions that have not ended. */
-size_t applications_open(const struct applications *);
