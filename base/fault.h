@@ -45,7 +45,8 @@ struct fault_row {
 	const char *enhanced, *imap, *pop;
 	int http;
 	enum level level;
-	const char *says[LANGUAGE_COUNT], *remedy[LANGUAGE_COUNT];
+	const char *says[LANGUAGE_COUNT];
+	const char *remedy_pattern[LANGUAGE_COUNT]; /* shown by base/remedy.h, which puts the names of the case into it */
 };
 
 /* The row of a failure. */

@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "base/buf.h"
+#include "base/remedy.h"
 #include "wire/recognise.h"
 
 #include <jansson.h>
@@ -30,13 +30,26 @@ static const char *class_says(enum fault_class class)
 						    : CLI_WORD_CLASS_REFUSE);
 }
 
-static void print_json(const struct fault_row *row)
+/* Which mailbox the reply was about is not known here. */
+static void print_json(enum fault f)
 {
-	json_t *object = json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:s,s:s}}", "fault", row->name, "class", class_name(row->class), "says", "en",
-				   row->says[LANGUAGE_EN], "fr", row->says[LANGUAGE_FR], "remedy", "en", row->remedy[LANGUAGE_EN], "fr",
-				   row->remedy[LANGUAGE_FR]);
-	char *text = json_dumps(object, JSON_INDENT(2));
+	const struct fault_row *row = fault_row(f);
+	json_t *object = json_pack("{s:s,s:s}", "fault", row->name, "class", class_name(row->class));
+	json_t *says = json_object(), *remedy = json_object();
+	char *text;
 
+	for (unsigned l = 0; l < LANGUAGE_COUNT; l++) {
+		struct buf words;
+
+		buf_init(&words, REMEDY_BYTES_MAX);
+		remedy_put(&words, f, (enum language)l, NULL);
+		json_put_text(says, language_name((enum language)l), span_of(row->says[l]));
+		json_put_text(remedy, language_name((enum language)l), buf_span(&words));
+		buf_free(&words);
+	}
+	json_object_set_new(object, "says", says);
+	json_object_set_new(object, "remedy", remedy);
+	text = json_dumps(object, JSON_INDENT(2));
 	printf("%s\n", text);
 	free(text);
 	json_decref(object);
@@ -63,10 +76,13 @@ int cli_explain(const struct cli *c)
 	}
 	row = fault_row(f);
 	if (c->json) {
-		print_json(row);
+		print_json(f);
 		return CLI_DONE;
 	}
-	printf("%s: %s\n%s: %s\n%s\n", cli_word(CLI_WORD_SAYS), row->says[c->language], cli_word(CLI_WORD_REMEDY), row->remedy[c->language],
+	buf_init(&text, REMEDY_BYTES_MAX);
+	remedy_put(&text, f, c->language, NULL);
+	printf("%s: %s\n%s: %.*s\n%s\n", cli_word(CLI_WORD_SAYS), row->says[c->language], cli_word(CLI_WORD_REMEDY), SPAN_ARGS(buf_span(&text)),
 	       class_says(row->class));
+	buf_free(&text);
 	return CLI_DONE;
 }

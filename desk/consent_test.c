@@ -95,6 +95,25 @@ static void dead_links_say_so(void **state)
 	booth_end(s);
 }
 
+/* What stands in the address is the vault's, but people copy what the page says into a shell. */
+static void a_remedy_quotes_the_address(void **state)
+{
+	static const struct { const char *result, *wanted; } cases[] = {
+		{ "{\"address\":\"a;<b>id</b>@c.example\"}", "<code>postern mailbox link &#39;a;&lt;b&gt;id&lt;/b&gt;@c.example&#39;</code>" },
+		{ "{\"address\":\"a`id`@c.example\"}", "<code>postern mailbox link &lt;address&gt;</code>" },
+		{ "{}", "<code>postern mailbox link &lt;address&gt;</code>" },
+	};
+	struct booth *s = booth("", NULL);
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const struct booth_reply replies[] = { { "consent.page", FAULT_LINK_LATE, "", cases[i].result }, { NULL, 0, NULL, NULL } };
+
+		s->replies = replies;
+		assert_has(booth_get(s, "/link/TOKEN"), cases[i].wanted);
+	}
+	booth_end(s);
+}
+
 static void language_is_the_browsers_else_the_owners(void **state)
 {
 	static const struct { const char *accept, *owner, *wanted; } cases[] = {
@@ -377,7 +396,7 @@ static void loopback_has_one_name(void **state)
 	booth_end(s);
 }
 
-TESTS(opening_a_link_changes_nothing, head_is_answered_as_get_without_the_page, dead_links_say_so, language_is_the_browsers_else_the_owners,
+TESTS(opening_a_link_changes_nothing, head_is_answered_as_get_without_the_page, dead_links_say_so, a_remedy_quotes_the_address, language_is_the_browsers_else_the_owners,
       the_button_binds_the_browser_and_sends_it_on, the_vault_is_told_where_people_reach_us, pressing_again_brings_the_secret_of_that_link,
       pages_of_other_sites_cannot_press, what_the_vault_gives_cannot_break_the_answer, green_names_the_mailbox_and_forgets_the_link,
       the_wrong_account_is_named_and_may_try_again, each_link_of_a_browser_finds_its_own_way_back, words_in_the_address_are_not_shown_by_themselves,

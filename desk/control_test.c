@@ -120,7 +120,7 @@ static void faults_become_their_status_in_the_language_asked_for(void **state)
 			assert_non_null(body);
 			assert_span(json_text(body, "fault"), fault_row(cases[i].fault)->name);
 			assert_span(json_text(body, "says"), fault_row(cases[i].fault)->says[l]);
-			assert_span(json_text(body, "remedy"), fault_row(cases[i].fault)->remedy[l]);
+			assert_span(json_text(body, "remedy"), fault_row(cases[i].fault)->remedy_pattern[l]);
 			assert_span(json_text(body, "why"), "the \"why\"\r\n<b>");
 			assert_int_equal(booth_last(s)->language, l);
 			json_decref(body);

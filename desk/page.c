@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { ARENA_BYTES = 256 * 1024, HEADERS_MAX = 8 };
+enum { ARENA_BYTES = 256 * 1024, HEADERS_MAX = 8, FITS_BYTES = 28 };
 
 static const char *const words[WORD_COUNT][LANGUAGE_COUNT] = {
 #define WORD(name, english, french) { english, french },
@@ -148,10 +148,54 @@ void page_prose(struct page *p, struct span text)
 	}
 }
 
+/* The command that makes a new link, which a button of the page does as well. */
+static struct span with_button(struct page *p, struct span pattern, struct span button)
+{
+	const struct span command = SPAN("`postern mailbox link {mailbox}`");
+	size_t at = span_find(pattern, command);
+	struct span behind = span_slice(pattern, at + command.size, pattern.size);
+
+	if (!button.size || at == pattern.size)
+		return pattern;
+	return arena_print(p->arena, "%.*s%.*s%.*s", (int)at, pattern.at, SPAN_ARGS(button), SPAN_ARGS(behind));
+}
+
+void page_remedy(struct page *p, enum fault f, const struct remedy_names *names, struct span button)
+{
+	struct span pattern = span_of(fault_row(f)->remedy_pattern[p->language]);
+	struct buf text;
+
+	if (!pattern.size)
+		return;
+	buf_init(&text, REMEDY_BYTES_MAX);
+	remedy_fill(&text, with_button(p, pattern, button), p->language, names);
+	buf_put_byte(&text, 0);
+	PAGE(p, "<h2>{}</h2>\n<p>", page_word(p, WORD_LABEL_REMEDY));
+	page_prose(p, page_sentence(p, text.at));
+	PAGE(p, "</p>\n");
+	buf_free(&text);
+}
+
+/* A long address may go to the next line where people would break it: before its @ and its dots. */
+static void put_breakable(struct page *p, struct span text)
+{
+	size_t from = 0;
+
+	for (size_t i = 1; text.size > FITS_BYTES && i < text.size; i++)
+		if (text.at[i] == '@' || text.at[i] == '.') {
+			PAGE(p, "{}<wbr>", span_slice(text, from, i));
+			from = i;
+		}
+	PAGE(p, "{}", span_slice(text, from, text.size));
+}
+
 void page_pair(struct page *p, enum word label, struct span value)
 {
-	if (value.size)
-		PAGE(p, "<div><dt>{}</dt><dd><bdi>{}</bdi></dd></div>\n", page_word(p, label), value);
+	if (!value.size)
+		return;
+	PAGE(p, "<div><dt>{}</dt><dd><bdi>", page_word(p, label));
+	put_breakable(p, value);
+	PAGE(p, "</bdi></dd></div>\n");
 }
 
 void page_answer(struct page *p, struct http_exchange *x, int status, const struct span (*headers)[2], size_t header_count)

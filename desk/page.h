@@ -7,8 +7,7 @@
  * Refuses   More than PAGE_BYTES_MAX: the answer is then 500.
  * See       tables/words.def; docs/decisions/0053-pages-without-script.md */
 #pragma once
-#include "base/buf.h"
-#include "base/fault.h"
+#include "base/remedy.h"
 #include "loop/http_server.h"
 
 enum { PAGE_BYTES_MAX = 128 * 1024 };
@@ -48,6 +47,10 @@ struct span page_sentence(struct page *, const char *text);
 
 /* Escaped text in which what stands between backticks is set as code. */
 void page_prose(struct page *, struct span);
+
+/* What to do about a fault, under its heading; nothing where there is nothing to do. Remedies are written for whoever has the command line: where
+ * the page has a button for the same as `postern mailbox link`, its words stand in that command's place (empty: none). */
+void page_remedy(struct page *, enum fault, const struct remedy_names *, struct span button);
 
 /* A line of a list of names and values: nothing when the value is empty. */
 void page_pair(struct page *, enum word label, struct span value);

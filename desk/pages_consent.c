@@ -63,39 +63,6 @@ static enum word title_of(enum fault f)
 	return is_of_link(f) ? WORD_LINK_DEAD_TITLE : WORD_RED_TITLE;
 }
 
-static struct span replaced(struct page *p, struct span text, struct span what, struct span by)
-{
-	size_t at = span_find(text, what);
-	struct span behind = span_slice(text, at + what.size, text.size);
-
-	return at == text.size ? text : arena_print(p->arena, "%.*s%.*s%.*s", (int)at, text.at, SPAN_ARGS(by), SPAN_ARGS(behind));
-}
-
-/* Remedies are written for whoever has the command line; where the page itself has a button for it, they name that. Else they name the mailbox by
- * a word, which is known here. */
-static struct span remedy_for(struct page *p, struct span text, struct span address, bool has_button)
-{
-	static const char *const commands[LANGUAGE_COUNT] = { "`postern mailbox link ADDRESS`", "`postern mailbox link ADRESSE`" };
-	static const char *const words[LANGUAGE_COUNT] = { "ADDRESS", "ADRESSE" };
-
-	if (has_button)
-		return replaced(p, text, span_of(commands[p->language]), page_word(p, WORD_RED_BUTTON));
-	if (!address.size || address.size > 320 || span_find_byte(address, '`') < address.size) /* it would end the code it stands in */
-		return text;
-	return replaced(p, text, span_of(words[p->language]), address);
-}
-
-static void put_remedy(struct page *p, enum fault f, struct span address, bool has_button)
-{
-	const char *remedy = fault_row(f)->remedy[p->language];
-
-	if (!*remedy)
-		return;
-	PAGE(p, "<h2>{}</h2>\n<p>", page_word(p, WORD_LABEL_REMEDY));
-	page_prose(p, remedy_for(p, page_sentence(p, remedy), address, has_button));
-	PAGE(p, "</p>\n");
-}
-
 static void put_accounts(struct page *p, const json_t *result)
 {
 	struct span wanted = json_text(result, "address"), account = json_text(result, "account");
@@ -138,7 +105,7 @@ static void red(struct visit *v, const struct errand_answer *a, const json_t *re
 	page_begin(&p, language_of(v, result), PAGE_RED, title_of(f));
 	PAGE(&p, "<p class=\"lead\">{}</p>\n", lead_of(&p, f));
 	put_accounts(&p, result);
-	put_remedy(&p, f, json_text(result, "address"), again.size != 0);
+	page_remedy(&p, f, &(struct remedy_names){ .mailbox = json_text(result, "address") }, again.size ? page_word(&p, WORD_RED_BUTTON) : SPAN(""));
 	put_why(&p, f, a->why);
 	if (again.size) {
 		put_form(&p, again, WORD_RED_AGAIN);

@@ -35,7 +35,7 @@ static const char style[] =
 	":focus-visible{outline:3px solid var(--mood);outline-offset:3px}\n"
 	"footer{color:var(--soft);font-size:.875rem;margin-top:1.25rem}\nfooter p{margin:0}\n"
 	"@media(max-width:30rem){body{padding:1rem .75rem;font-size:1rem}main{padding:1.6rem 1.2rem 1.6rem}h1{font-size:1.5rem}dl{padding:.25rem .9rem}dd{font-size:.9375rem}"
-	".sign svg{width:3.75rem;height:3.75rem}button{width:100%}}\n"
+	".sign svg{width:3.75rem;height:3.75rem}button{width:100%;padding:.8rem 1rem}}\n"
 	"@media(forced-colors:active){main::before{background:CanvasText}.sign .cut{stroke:Canvas}}\n"
 	"@media print{body{background:#fff;padding:0}main{border:0}form{display:none}}\n";
 

@@ -71,7 +71,7 @@ void visit_put_fault(struct buf *out, enum fault fault, enum language language, 
 
 	json_put_text(document, "fault", span_of(row->name));
 	json_put_text(document, "says", span_of(row->says[language]));
-	json_put_text(document, "remedy", span_of(row->remedy[language]));
+	remedy_put_json(document, fault, language, NULL);
 	json_put_text(document, "why", why);
 	json_write(out, document);
 	buf_put_byte(out, '\n');
@@ -101,11 +101,7 @@ static void fault_page(struct visit *v, enum fault fault, struct span why)
 	PAGE(&p, "<p class=\"lead\">{}</p>\n", page_sentence(&p, row->says[v->language]));
 	if (why.size)
 		PAGE(&p, "<p>{}</p>\n", why);
-	if (row->remedy[v->language][0]) {
-		PAGE(&p, "<h2>{}</h2>\n<p>", page_word(&p, WORD_LABEL_REMEDY));
-		page_prose(&p, page_sentence(&p, row->remedy[v->language]));
-		PAGE(&p, "</p>\n");
-	}
+	page_remedy(&p, fault, NULL, SPAN(""));
 	PAGE(&p, "<p class=\"small\">{}</p>\n", page_fill(&p, WORD_RED_CODE, span_of(row->name)));
 	visit_page(v, &p, row->http, allow, fault == FAULT_METHOD_WRONG);
 }

@@ -51,6 +51,7 @@ static void t_relay_17_senders_outside_the_grant(void **state)
 	log_in(s);
 	say(s, "MAIL FROM:<ceo@contoso.example>\r\n");
 	expect(s, "550 5.7.1");
+	expect(s, "`postern client set erp --sender ceo@contoso.example`.\r\n");
 	wait_for(s, is_noted);
 	assert_int_equal(s->refused, FAULT_SENDER_NOT_GRANTED);
 	assert_string_equal(s->refused_sender, "ceo@contoso.example");
@@ -67,6 +68,21 @@ static void t_relay_17_senders_outside_the_grant(void **state)
 	say(s, "From: <alex@contoso.example>\r\nSender: <ceo@contoso.example>\r\n\r\nx\r\n.\r\n");
 	expect(s, "550 5.7.1");
 	assert_int_equal(s->ends, 0);
+	scene_end(s);
+}
+
+/* The remedy is made to be copied into a shell. */
+static void the_remedy_quotes_a_hostile_sender(void **state)
+{
+	struct scene *s = scene_with("");
+
+	log_in(s);
+	say(s, "MAIL FROM:<\"a;reboot\"@contoso.example>\r\n");
+	expect(s, " --sender '\"a;reboot\"@contoso.example'`.\r\n");
+	say(s, "MAIL FROM:<a$HOME@contoso.example>\r\n");
+	expect(s, " --sender 'a$HOME@contoso.example'`.\r\n");
+	say(s, "MAIL FROM:<a`id`@contoso.example>\r\n");
+	expect(s, " --sender <sender>`.\r\n");
 	scene_end(s);
 }
 
@@ -343,6 +359,6 @@ static void a_large_body(void **state)
 	scene_end(s);
 }
 
-TESTS(a_message_is_accepted, refused_and_queued_are_told, t_relay_17_senders_outside_the_grant, the_null_sender_takes_the_default,
+TESTS(a_message_is_accepted, refused_and_queued_are_told, t_relay_17_senders_outside_the_grant, the_remedy_quotes_a_hostile_sender, the_null_sender_takes_the_default,
       a_sender_is_rewritten, a_sender_is_mapped, logins_are_refused, roles_that_are_away, post_refuses_before_the_end, trusted_networks,
       t_relay_18_proxy_header, t_relay_19_revoked_client, draining, a_client_that_leaves, connection_flood, thousand_recipients, a_large_body)

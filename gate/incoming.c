@@ -1,6 +1,7 @@
 #include "gate/session.h"
 
 #include "base/metric.h"
+#include "base/remedy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -187,6 +188,12 @@ void incoming_heard_timer(void *self)
 
 /* --- sender and recipients */
 
+/* The mailbox that a sender was routed to but may not go through. */
+static struct span mailbox_meant(const struct envelope_route *route)
+{
+	return route->mailbox ? route->mailbox->address : SPAN("");
+}
+
 void incoming_sender(struct session *s, const struct smtp_server_wish *w)
 {
 	struct incoming *in = &s->in;
@@ -215,7 +222,9 @@ void incoming_sender(struct session *s, const struct smtp_server_wish *w)
 		in->route.sender = arena_copy(s->arena, in->route.sender);
 		buf_init(&in->recipients, RECIPIENTS_BYTES);
 	}
-	smtp_server_answer(&s->core, &(struct smtp_server_answer){ .fault = f });
+	smtp_server_answer(&s->core, &(struct smtp_server_answer){ .fault = f, .names = &(struct remedy_names){
+		.mailbox = s->is_granted ? mailbox_meant(&in->route) : SPAN(""),
+		.client = s->is_granted ? s->grant.client_name : SPAN(""), .sender = sender } });
 }
 
 void incoming_recipient(struct session *s, const struct smtp_server_wish *w)

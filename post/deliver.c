@@ -312,7 +312,8 @@ static void settle_open(struct delivery *d)
 	buf_init(&says, 4096);
 	buf_put(&says, d->held ? SPAN("held: ") : SPAN("queued: "));
 	if (d->held)
-		hold_words(&says, o->fault, outcome_words(o, words));
+		hold_words(&says, o->fault, outcome_words(o, words),
+			   &(struct remedy_names){ .mailbox = post_mailbox_address(d->post, d->mail->mailbox) });
 	else
 		buf_print(&says, "%.*s%s", (int)outcome_words(o, words).size, words, d->end.unknown ? "; it may have arrived all the same" : "");
 	settle_queued(d->mail, buf_span(&says));

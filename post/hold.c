@@ -39,15 +39,15 @@ static bool is_of_tenant(enum fault fault)
 	return false;
 }
 
-void hold_words(struct buf *out, enum fault fault, struct span text)
+void hold_words(struct buf *out, enum fault fault, struct span text, const struct remedy_names *names)
 {
-	const char *remedy = fault_row(fault)->remedy[LANGUAGE_EN];
-
 	while (text.size && (text.at[text.size - 1] == '.' || text.at[text.size - 1] == ' '))
 		text.size--;
 	buf_put(out, text);
-	if (*remedy)
-		buf_print(out, "; %s", remedy);
+	if (*fault_row(fault)->remedy_pattern[LANGUAGE_EN]) {
+		buf_put(out, SPAN("; "));
+		remedy_put(out, fault, LANGUAGE_EN, names);
+	}
 }
 
 /* --- finding */
@@ -109,11 +109,14 @@ const struct cause *hold_next(const struct post *p, size_t *at, bool of_tenants)
 bool hold_says(struct post *p, const struct mail *m, struct buf *out)
 {
 	const struct cause *c = hold_cause_of(p, m);
+	char id[MAIL_ID_TEXT_BYTES + 1];
 
 	if (!c && !mail_is_kept(m))
 		return false;
+	mail_id_text(id, m->id);
 	buf_put(out, SPAN("held: "));
-	hold_words(out, c ? c->fault : m->hold, span_of(c && c->text ? c->text : m->reason ? m->reason : fault_row(m->hold)->says[LANGUAGE_EN]));
+	hold_words(out, c ? c->fault : m->hold, span_of(c && c->text ? c->text : m->reason ? m->reason : fault_row(m->hold)->says[LANGUAGE_EN]),
+		   &(struct remedy_names){ .mailbox = post_mailbox_address(p, m->mailbox), .message = span_of(id) });
 	return true;
 }
 

@@ -107,6 +107,7 @@ static void a_hold_survives_a_stop(void **state)
 	assert_non_null(strstr(r->answer, "\"state\":\"held\""));
 	assert_non_null(strstr(r->answer, "SmtpClientAuthentication is disabled"));
 	assert_non_null(strstr(r->answer, "\"remedy\":"));
+	assert_non_null(strstr(r->answer, "`Set-CASMailbox -Identity box@example.org -SmtpClientAuthenticationDisabled $false`"));
 	rig_send(r, (struct rig_letter){ .session = 2, .body = "Subject: 2\r\n\r\n" });
 	assert_true(span_starts(span_of(told(r, 2)->says), SPAN("held: ")));
 	provider_forget_rules(&r->provider);

@@ -8,6 +8,7 @@
 #include "base/config.h"
 #include "base/map.h"
 #include "base/metric.h"
+#include "base/remedy.h"
 #include "base/secret.h"
 #include "base/trail.h"
 #include "loop/link.h"
@@ -61,6 +62,8 @@ struct known_mailbox {
 	char address[SMTP_CLIENT_ADDRESS_BYTES + 1];
 };
 const struct known_mailbox *post_mailbox(const struct post *, uint64_t id);
+/* Its address, or empty. */
+struct span post_mailbox_address(const struct post *, uint64_t id);
 
 /* Wall time that a clock set forward while we run does not move: ages are counted by it, so that no jump ends the life of what waits. */
 int64_t post_now_ms(const struct post *);
@@ -149,7 +152,7 @@ int64_t hold_since_ms(const struct cause *);
 struct span hold_tenant(const struct cause *);
 uint64_t hold_mailbox(const struct cause *);
 /* "<text>; <remedy>" */
-void hold_words(struct buf *out, enum fault, struct span text);
+void hold_words(struct buf *out, enum fault, struct span text, const struct remedy_names *);
 
 /* --- report.c: telling the sender later */
 struct report_item {

@@ -88,7 +88,7 @@ static void settle_fault(struct arrival *a, enum fault fault)
 
 	a->mail ? leave_mail(a) : (void)0;
 	buf_init(&says, 2048);
-	hold_words(&says, fault, span_of(row->says[LANGUAGE_EN]));
+	hold_words(&says, fault, span_of(row->says[LANGUAGE_EN]), &(struct remedy_names){ .mailbox = post_mailbox_address(a->post, a->mailbox) });
 	send_settled(a, 2, fault, row->smtp, span_of(row->enhanced), buf_span(&says));
 	buf_free(&says);
 }
@@ -113,12 +113,14 @@ void settle_queued(struct mail *m, struct span says)
 void settle_refused(struct mail *m, const struct outcome *o)
 {
 	const struct fault_row *row = fault_row(o->fault);
+	const struct arrival *first = m->waiter;
 	bool is_theirs = o->code >= 500 && o->code < 600;
 	struct span enhanced = span_of(is_theirs && o->enhanced[0] == '5' ? o->enhanced : row->enhanced);
 	struct buf says;
 
 	buf_init(&says, 4096);
-	hold_words(&says, o->fault, span_of(o->text));
+	if (first)
+		hold_words(&says, o->fault, span_of(o->text), &(struct remedy_names){ .mailbox = post_mailbox_address(first->post, m->mailbox) });
 	while (m->waiter)
 		send_settled(m->waiter, 2, o->fault, is_theirs ? o->code : row->smtp, enhanced, buf_span(&says));
 	buf_free(&says);

@@ -61,15 +61,20 @@ static const char *state_of(const struct post *p, const struct mail *m)
 	return mail_is_kept(m) || hold_cause_of(p, m) ? "held" : "waiting";
 }
 
-static void put_reason(json_t *o, const struct post *p, const struct mail *m, enum language language)
+/* `address` is that of the mailbox when the message came, for where the vault has not told us of it yet. */
+static void put_reason(json_t *o, const struct post *p, const struct mail *m, struct span address, enum language language)
 {
 	const struct cause *c = mail_is_kept(m) ? NULL : hold_cause_of(p, m);
 	enum fault fault = c ? hold_fault(c) : m->hold ? m->hold : m->fault;
+	struct span now = post_mailbox_address(p, m->mailbox);
+	char id[MAIL_ID_TEXT_BYTES + 1];
+
+	mail_id_text(id, m->id);
 
 	json_put_text(o, "fault", span_of(fault ? fault_row(fault)->name : ""));
 	json_put_text(o, "reason", span_of(c ? hold_text(c) : m->reason));
 	json_put_text(o, "explanation", span_of(fault ? fault_row(fault)->says[language] : ""));
-	json_put_text(o, "remedy", span_of(fault ? fault_row(fault)->remedy[language] : ""));
+	remedy_put_json(o, fault, language, &(struct remedy_names){ .mailbox = now.size ? now : address, .message = span_of(id) });
 }
 
 static void put_recipients(json_t *o, const struct mail *m, const struct record_envelope *e)
@@ -108,7 +113,7 @@ static json_t *describe(const struct post *p, const struct mail *m, struct span 
 	put_date(o, "accepted_at", m->accepted_at_ms);
 	if (!strcmp(state_of(p, m), "waiting"))
 		put_date(o, "next_try_at", m->next_try_at_ms);
-	put_reason(o, p, m, language);
+	put_reason(o, p, m, readable ? e.address : SPAN(""), language);
 	json_put_whole(o, "attempts", m->attempts);
 	json_put_text(o, "client", readable ? e.client_name : SPAN(""));
 	if (readable)
@@ -322,16 +327,16 @@ static void put_causes(json_t *o, const struct post *p, enum language language)
 
 	for (unsigned of_tenants = 0; of_tenants < 2; of_tenants++)
 		for (size_t at = 0; (c = hold_next(p, &at, of_tenants));) {
-			const struct known_mailbox *k = post_mailbox(p, hold_mailbox(c));
+			struct span address = post_mailbox_address(p, hold_mailbox(c));
 			json_t *one = json_object();
 
 			if (of_tenants)
 				json_put_text(one, "tenant", hold_tenant(c));
 			else
-				json_put_text(one, "mailbox", span_of(k ? k->address : ""));
+				json_put_text(one, "mailbox", address);
 			json_put_text(one, "fault", span_of(fault_row(hold_fault(c))->name));
 			json_put_text(one, "reason", span_of(hold_text(c)));
-			json_put_text(one, "remedy", span_of(fault_row(hold_fault(c))->remedy[language]));
+			remedy_put_json(one, hold_fault(c), language, &(struct remedy_names){ .mailbox = address });
 			put_date(one, "since", hold_since_ms(c));
 			json_array_append_new(list, one);
 		}

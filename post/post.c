@@ -164,6 +164,13 @@ const struct known_mailbox *post_mailbox(const struct post *p, uint64_t id)
 	return map_get(&p->mailboxes, (struct span){ (const char *)&id, sizeof id });
 }
 
+struct span post_mailbox_address(const struct post *p, uint64_t id)
+{
+	const struct known_mailbox *k = post_mailbox(p, id);
+
+	return span_of(k ? k->address : "");
+}
+
 static void on_mailbox_state(struct post *p, const struct message_mailbox_state *m)
 {
 	struct known_mailbox *k = map_get(&p->mailboxes, (struct span){ (const char *)&m->mailbox, sizeof m->mailbox });

@@ -108,7 +108,7 @@ static bool compose(struct post *p, struct mail *m, const struct record_envelope
 		.language = (enum language)e->language, .utf8 = e->utf8, .envelope_id = e->envelope_id, .arrival_ms = m->accepted_at_ms,
 		.about = c->message_id, .queue_id = span_of(about), .returns = e->returns == 1 ? DSN_RETURN_FULL : e->returns == 2 ? DSN_RETURN_HEADERS : DSN_RETURN_UNSET,
 		.header = header_of(body), .content = m->has_file ? (struct span){ 0 } : body,
-		.recipients = r->recipients, .recipient_count = r->recipient_count,
+		.mailbox = address_for(p, e, m->mailbox), .recipients = r->recipients, .recipient_count = r->recipient_count,
 	};
 	if (dsn_compose(out, r, &needs))
 		return false;

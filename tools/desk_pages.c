@@ -1,5 +1,5 @@
 /* Serves desk's pages with a vault that makes things up, to look at: desk_pages PORT [PROVIDER]. The link, as in /link/wrong, chooses what comes of it.
- * The button leads to PROVIDER?state=LINK, or else straight back. */
+ * It is `green`, or a fault's name; with `long-` before it the mailbox has the longest of names. The button leads to PROVIDER?state=LINK, or else straight back. */
 #include "base/json.h"
 #include "base/panic.h"
 #include "loop/role.h"
@@ -9,24 +9,26 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define KNOWN "\"address\":\"accounts.payable@contoso.example\",\"name\":\"Accounts payable\",\"provider\":\"Microsoft 365\",\"language\":\"en\""
+#define KNOWN "\"address\":\"%s\",\"name\":\"Accounts payable\",\"provider\":\"Microsoft 365\",\"language\":\"en\""
+#define SHORT "accounts.payable@contoso.example"
+#define LONG "accounts.payable.of.the.subsidiaries-in-the-north-and-west@mail.departments.of-a-company-with-a-long-name.contoso.example"
 
+/* What a provider says with it, or another account that signed in. */
 static const struct {
-	const char *state;
 	enum fault fault;
 	const char *why, *account;
-	bool is_of_link; /* shown when the link is opened; the others when the browser comes back */
-} states[] = {
-	{ "green", FAULT_OK, "", "accounts.payable@contoso.example" },
-	{ "wrong", FAULT_WRONG_ACCOUNT, "", "adele.vance@contoso.example" },
-	{ "declined", FAULT_OAUTH_DECLINED, "AADSTS65004: User declined to consent to access the app. Trace ID: 0b1e1f6f-0000-4a5c-9d3e-6a1c2d0f0a00", "" },
-	{ "consent", FAULT_OAUTH_CONSENT_OF_ADMIN, "AADSTS90094: The grant requires admin permission.", "" },
-	{ "unreachable", FAULT_UNREACHABLE, "login.microsoftonline.com: connection refused", "" },
-	{ "late", FAULT_LINK_LATE, "", "", true },
-	{ "spent", FAULT_LINK_SPENT, "", "", true },
-	{ "foreign", FAULT_LINK_FOREIGN, "", "", true },
-	{ "unknown", FAULT_LINK_UNKNOWN, "", "", true },
+} details[] = {
+	{ FAULT_WRONG_ACCOUNT, "", "adele.vance@contoso.example" },
+	{ FAULT_OAUTH_DECLINED, "AADSTS65004: User declined to consent to access the app. Trace ID: 0b1e1f6f-0000-4a5c-9d3e-6a1c2d0f0a00", "" },
+	{ FAULT_OAUTH_CONSENT_OF_ADMIN, "AADSTS90094: The grant requires admin permission.", "" },
+	{ FAULT_OAUTH_POLICY_BLOCKED, "AADSTS53003: Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.", "" },
+	{ FAULT_UNREACHABLE, "login.microsoftonline.com: connection refused", "" },
 };
+
+static bool is_of_link(enum fault f)
+{
+	return f == FAULT_LINK_LATE || f == FAULT_LINK_SPENT || f == FAULT_LINK_FOREIGN || f == FAULT_LINK_UNKNOWN;
+}
 
 struct show {
 	struct loop *loop;
@@ -53,22 +55,24 @@ static void received(void *self, struct link *link, const struct message *m)
 	json_t *arguments = json_read(m->call.arguments, MESSAGE_BYTES_MAX);
 	bool is_way_back = span_equal(m->call.operation, SPAN("consent.finish"));
 	struct span state = json_text(arguments, is_way_back ? "state" : "link");
-	char result[1000] = "{" KNOWN "}";
-	enum fault fault = FAULT_OK;
-	const char *why = "";
+	bool is_long = span_starts(state, SPAN("long-"));
+	enum fault fault = fault_named(span_slice(state, is_long ? 5 : 0, state.size));
+	const char *why = "", *account = fault == FAULT_COUNT ? is_long ? LONG : SHORT : "";
+	char result[1000];
 
 	if (span_equal(m->call.operation, SPAN("consent.press"))) {
 		press(self, link, m, arguments);
 		json_decref(arguments);
 		return;
 	}
-
-	for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-		if (span_equal(state, span_of(states[i].state)) && (is_way_back || states[i].is_of_link)) {
-			fault = states[i].fault;
-			why = states[i].why;
-			snprintf(result, sizeof result, "{" KNOWN ",\"account\":\"%s\",\"link_usable\":true}", states[i].account);
+	if (fault == FAULT_COUNT || !(is_way_back || is_of_link(fault)))
+		fault = FAULT_OK;
+	for (size_t i = 0; i < sizeof details / sizeof *details; i++)
+		if (fault == details[i].fault) {
+			why = details[i].why;
+			account = details[i].account;
 		}
+	snprintf(result, sizeof result, "{" KNOWN ",\"account\":\"%s\",\"link_usable\":%s}", is_long ? LONG : SHORT, account, is_of_link(fault) ? "false" : "true");
 	link_send(link, &MESSAGE_OF(answer, .request = m->call.request, .fault = fault, .why = span_of(why), .result = span_of(result)));
 	json_decref(arguments);
 }

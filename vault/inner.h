@@ -7,6 +7,7 @@
  * Refuses   Being included by anything outside vault/. */
 #pragma once
 #include "base/json.h"
+#include "base/remedy.h"
 #include "base/trail.h"
 #include "identity/grant.h"
 #include "identity/throttle.h"

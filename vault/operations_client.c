@@ -372,7 +372,7 @@ static bool take_refused(void *self, const struct refused_row *r)
 	json_put_text(j, "remote", r->remote);
 	json_put_text(j, "sender", r->sender);
 	json_put_text(j, "why", span_of(row->says[w->asker.language]));
-	json_put_text(j, "remedy", span_of(row->remedy[w->asker.language]));
+	remedy_put_json(j, fault == FAULT_COUNT ? FAULT_BUG : fault, w->asker.language, &(struct remedy_names){ .client = r->name, .sender = r->sender });
 	json_put_text(j, "user", r->user);
 	json_put_text(j, "recipient", r->recipient);
 	json_put_text(j, "listener", r->listener);

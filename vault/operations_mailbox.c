@@ -24,7 +24,7 @@ static struct registry_mailbox *named(struct vault *v, const json_t *json)
 	return map_get(&v->registry.mailbox_addresses, span_trim(json_text(json, "address")));
 }
 
-static void put_trouble(json_t *j, const struct token_state *token, enum language language)
+static void put_trouble(json_t *j, const struct registry_mailbox *m, const struct token_state *token, enum language language)
 {
 	const struct fault_row *row = fault_row(token->fault);
 
@@ -32,7 +32,7 @@ static void put_trouble(json_t *j, const struct token_state *token, enum languag
 		return;
 	json_put_text(j, "trouble", span_of(row->says[language]));
 	json_put_text(j, "provider_says", token->why);
-	json_put_text(j, "remedy", span_of(row->remedy[language]));
+	remedy_put_json(j, token->fault, language, &(struct remedy_names){ .mailbox = m->row.address });
 	operations_put_date(j, "retry_at", token->retry_at_ms);
 }
 
@@ -59,7 +59,7 @@ static json_t *describe(const struct vault *v, const struct registry_mailbox *m,
 	operations_put_date(j, "linked_at", m->sign_in.linked_at_ms);
 	operations_put_date(j, "refreshed_at", m->sign_in.refreshed_at_ms);
 	operations_put_date(j, "token_expires_at", m->sign_in.expires_at_ms);
-	put_trouble(j, &token, language);
+	put_trouble(j, m, &token, language);
 	return j;
 }
 

@@ -12,7 +12,7 @@ static void put_attention(struct vault *v, json_t *list, const struct registry_m
 	json_put_text(item, "fault", span_of(row->name));
 	json_put_text(item, "says", span_of(row->says[language]));
 	json_put_text(item, "provider_says", token.why);
-	json_put_text(item, "remedy", span_of(row->remedy[language]));
+	remedy_put_json(item, token.fault, language, &(struct remedy_names){ .mailbox = m->row.address });
 	json_array_append_new(list, item);
 }
 

@@ -50,6 +50,7 @@ struct dsn_report {
 	int64_t arrival_ms;      /* wall time when the message came; 0: left out */
 	struct span about;       /* Message-ID of the message, with brackets; may be empty */
 	struct span queue_id;    /* what we called it; may be empty */
+	struct span mailbox;     /* the address of the mailbox it went through, for remedies; may be empty */
 	enum dsn_return returns;
 	struct span header;      /* its header block, with or without the blank line */
 	struct span content;     /* all of it, header included; empty where it is not at hand */

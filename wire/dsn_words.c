@@ -1,3 +1,4 @@
+#include "base/remedy.h"
 #include "base/text.h"
 #include "wire/dsn_inner.h"
 
@@ -149,18 +150,32 @@ static void say_reply(struct quoted *q, const struct dsn_recipient *r, const str
 	end_line(q);
 }
 
-static void say_cause(struct quoted *q, const struct dsn_recipient *r, enum language language)
+static void say_remedy(struct quoted *q, const struct dsn_report *d, enum fault f)
+{
+	const struct remedy_names names = { .mailbox = d->mailbox, .message = d->queue_id };
+	struct buf text;
+
+	buf_init(&text, REMEDY_BYTES_MAX);
+	remedy_put(&text, f, d->language, &names);
+	if (text.size) {
+		say_format(q, "    %s ", words[d->language].remedy);
+		say(q, buf_span(&text));
+		end_line(q);
+	}
+	buf_free(&text);
+}
+
+static void say_cause(struct quoted *q, const struct dsn_report *d, const struct dsn_recipient *r)
 {
 	const struct fault_row *row = fault_row(r->outcome->fault);
-	const struct words *w = &words[language];
+	const struct words *w = &words[d->language];
 	char memory[64];
 	struct buf date;
 
-	say_line(q, w->reason, row->says[language]);
+	say_line(q, w->reason, row->says[d->language]);
 	if (r->outcome->code)
 		say_reply(q, r, w);
-	if (*row->remedy[language])
-		say_line(q, w->remedy, row->remedy[language]);
+	say_remedy(q, d, r->outcome->fault);
 	if (r->action == DSN_DELAYED && r->until_ms) {
 		buf_over(&date, memory, sizeof memory - 1);
 		text_mail_date(&date, r->until_ms);
@@ -169,7 +184,7 @@ static void say_cause(struct quoted *q, const struct dsn_recipient *r, enum lang
 	}
 }
 
-static void say_recipient(struct quoted *q, const struct dsn_recipient *r, enum language language)
+static void say_recipient(struct quoted *q, const struct dsn_report *d, const struct dsn_recipient *r)
 {
 	end_line(q);
 	say(q, SPAN("  <"));
@@ -177,7 +192,7 @@ static void say_recipient(struct quoted *q, const struct dsn_recipient *r, enum 
 	say(q, SPAN(">"));
 	end_line(q);
 	if (r->action == DSN_FAILED || r->action == DSN_DELAYED)
-		say_cause(q, r, language);
+		say_cause(q, d, r);
 }
 
 /* Those of one action, as far as the list may grow; returns how many were left out. */
@@ -202,7 +217,7 @@ static size_t say_group(struct quoted *q, const struct dsn_report *d, enum dsn_a
 		}
 		first = false;
 		(*named)++;
-		say_recipient(q, r, d->language);
+		say_recipient(q, d, r);
 	}
 	return left_out;
 }

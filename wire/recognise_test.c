@@ -171,10 +171,10 @@ static void sentences_in_both_languages(void **state)
 
 		for (unsigned language = 0; language < LANGUAGE_COUNT; language++) {
 			check_sentence(row, row->says[language], 160);
-			check_sentence(row, row->remedy[language], 300);
+			check_sentence(row, row->remedy_pattern[language], 300);
 		}
 		assert_string_not_equal(row->says[LANGUAGE_EN], row->says[LANGUAGE_FR]);
-		assert_string_not_equal(row->remedy[LANGUAGE_EN], row->remedy[LANGUAGE_FR]);
+		assert_string_not_equal(row->remedy_pattern[LANGUAGE_EN], row->remedy_pattern[LANGUAGE_FR]);
 	}
 }
 

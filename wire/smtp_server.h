@@ -9,7 +9,7 @@
  *           SASL responses), anything sent behind STARTTLS before the handshake, passwords in the clear unless allowed.
  * See       RFC 5321, 6409, 8314, 3207, 4954, 2920, 1870, 6152, 3030, 6531, 2034, 3461; tables/smtp_verbs.def */
 #pragma once
-#include "base/fault.h"
+#include "base/remedy.h"
 #include "wire/mail_address.h"
 #include "wire/parameters.h"
 #include "wire/sasl.h"
@@ -75,6 +75,7 @@ struct smtp_server_answer {
 	int code;             /* 200 to 599 as from an upstream, or 0 for the row's */
 	struct span enhanced; /* "5.7.1", or empty for the row's */
 	struct span text;     /* or empty for the row's */
+	const struct remedy_names *names; /* for the remedy of the row, or NULL */
 };
 
 /* How the session speaks, for a Received line: "SMTP", "ESMTPS", "ESMTPSA", "UTF8SMTPSA"... (RFC 3848, RFC 6531). */

@@ -345,7 +345,31 @@ static void bodies_are_borrowed(void **state)
 	smtp_server_ended(&chat.server);
 }
 
+/* Names may be as long as addresses get; each line of the reply still holds, and nothing of the remedy is lost. */
+static void long_names_fit_a_reply(void **state)
+{
+	char name[320], *line, joined[2048] = "";
+	struct remedy_names names = { .mailbox = { name, sizeof name }, .sender = { name, sizeof name } };
+
+	memset(name, 'n', sizeof name);
+	chat = (struct chat){ .verdict = { .fault = FAULT_SEND_AS_DENIED, .names = &names } };
+	chat_open_message(&chat);
+	chat_say(&chat, SPAN("DATA\r\n.\r\n"));
+	line = strstr(chat.text, "? end ESMTP\n") + 12;
+	while (*line) {
+		size_t size = (size_t)(strstr(line, "\r\n") + 2 - line);
+
+		assert_true(size <= 512);
+		strncat(joined, line + 10, size - 12);
+		strcat(joined, " ");
+		line += size;
+	}
+	assert_non_null(strstr(joined, "--sender-rule rewrite`."));
+	line = strstr(joined, "nnn");
+	assert_int_equal(strspn(line, "n"), sizeof name);
+}
+
 TESTS(plain_bodies, t_smuggle_11_endings, t_smuggle_11_pipelining, bare_newline_drops_at_once_and_replies_at_the_end,
       t_smuggle_11_in_commands, t_smuggle_14_bdat_whole, t_smuggle_14_bdat_inside_crlf, t_smuggle_14_bdat_out_of_order,
       t_smuggle_14_bdat_sizes, t_smuggle_14_bdat_cut_short, binarymime, bad_input_oversize_message,
-      given_up_by_the_driver, given_up_before_the_body, verdicts, long_verdicts_are_folded, bodies_are_borrowed)
+      given_up_by_the_driver, given_up_before_the_body, verdicts, long_verdicts_are_folded, long_names_fit_a_reply, bodies_are_borrowed)

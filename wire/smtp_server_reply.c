@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REPLY_LINE_BYTES = 512, FAULT_TEXT_BYTES = 1024, ERRORS_DEFAULT = 20 };
+enum { REPLY_LINE_BYTES = 512, FAULT_TEXT_BYTES = 512 + REMEDY_BYTES_MAX, ERRORS_DEFAULT = 20 };
 
 static bool is_shown(char c)
 {
@@ -69,15 +69,19 @@ void smtp_server_reply(struct smtp_server *s, int code, struct span enhanced, st
 		s->closing = true;
 }
 
-static void reply_row(struct smtp_server *s, enum fault f)
+static void reply_row(struct smtp_server *s, enum fault f, const struct remedy_names *names)
 {
 	const struct fault_row *row = fault_row(f);
-	char text[FAULT_TEXT_BYTES];
-	int size = snprintf(text, sizeof text, "%s%s%s", row->says[LANGUAGE_EN], *row->remedy[LANGUAGE_EN] ? "; " : "",
-			    row->remedy[LANGUAGE_EN]);
+	char memory[FAULT_TEXT_BYTES];
+	struct buf text;
 
-	smtp_server_reply(s, row->smtp, span_of(row->enhanced),
-			  span_slice((struct span){ text, sizeof text - 1 }, 0, (size_t)size));
+	buf_over(&text, memory, sizeof memory);
+	buf_put(&text, span_of(row->says[LANGUAGE_EN]));
+	if (*row->remedy_pattern[LANGUAGE_EN]) {
+		buf_put(&text, SPAN("; "));
+		remedy_put(&text, f, LANGUAGE_EN, names);
+	}
+	smtp_server_reply(s, row->smtp, span_of(row->enhanced), buf_span(&text));
 }
 
 static bool is_counted(enum fault f)
@@ -93,7 +97,7 @@ bool smtp_server_reply_is_last_error(struct smtp_server *s, enum fault f)
 
 	if (!is_counted(f) || ++s->errors < most)
 		return false;
-	reply_row(s, FAULT_TOO_MANY_ERRORS);
+	reply_row(s, FAULT_TOO_MANY_ERRORS, NULL);
 	return true;
 }
 
@@ -102,7 +106,7 @@ void smtp_server_reply_fault(struct smtp_server *s, enum fault f)
 	if (s->offence == FAULT_OK && fault_row(f)->class == FAULT_CLASS_CLIENT && fault_row(f)->smtp >= 500)
 		s->offence = f;
 	if (!smtp_server_reply_is_last_error(s, f))
-		reply_row(s, f);
+		reply_row(s, f, NULL);
 }
 
 /* class "." subject "." detail, its class that of the code (RFC 2034 4) */
@@ -136,7 +140,7 @@ void smtp_server_reply_answer(struct smtp_server *s, const struct smtp_server_an
 	int code = answer_code(a);
 
 	if (a->fault != FAULT_OK && !a->code && !a->text.size) {
-		reply_row(s, a->fault);
+		reply_row(s, a->fault, a->names);
 		return;
 	}
 	if (a->fault != FAULT_OK)

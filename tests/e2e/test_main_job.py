@@ -39,7 +39,7 @@ class MainJob(Case):
         with smtp(gateway, password=password) as session:
             code, reply = session.mail(ALEX)
         self.assertEqual(code, 550)
-        self.assertIn(b"postern mailbox link", reply)
+        self.assertIn(b"`postern mailbox link alex@contoso.example`", reply)
 
 
 if __name__ == "__main__":

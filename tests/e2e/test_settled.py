@@ -79,6 +79,8 @@ class Settled(Case):
         shown = gateway.command("queue", "show", item["id"])
         self.assertIn("5.7.139", str(shown))
         self.assertIn("Set-TransportConfig", str(shown))
+        for text in (" ".join(reply.split()), item["remedy"], shown["remedy"]):
+            self.assertIn(f"`Set-CASMailbox -Identity {ALEX} -SmtpClientAuthenticationDisabled $false`", text)
 
     def test_a_deleted_message_never_goes_out(self):
         gateway, password = self.linked()
