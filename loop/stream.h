@@ -74,8 +74,8 @@ void stream_resume(struct stream *);
 /* Closes at once and frees; sets it to NULL. Unsent bytes are dropped. NULL inside is fine. */
 void stream_close(struct stream **);
 
-/* Sends what is queued, says goodbye (TLS close_notify, FIN), then closes, within 10 s; frees by itself. No callback
- * comes any more. */
+/* Sends what is queued, says goodbye (TLS close_notify, FIN), then closes, within 10 s, or once 16 MB came that nobody
+ * reads any more; frees by itself. No callback comes any more. */
 void stream_finish(struct stream **);
 
 /* The other end; for PROXY protocol, stream_set_peer() replaces it with what the balancer said. */

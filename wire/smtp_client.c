@@ -232,6 +232,12 @@ static void take_reply(struct smtp_client *c)
 	arm(c);
 }
 
+/* The peer cannot have judged a message whose end it has not seen. */
+static bool is_message_under_way(const struct smtp_client *c)
+{
+	return c->phase == PHASE_CONTENT || (c->phase == PHASE_FINAL && !c->end_written);
+}
+
 size_t smtp_client_feed(struct smtp_client *c, struct span bytes)
 {
 	enum smtp_reply_end end = SMTP_REPLY_MORE;
@@ -247,6 +253,7 @@ size_t smtp_client_feed(struct smtp_client *c, struct span bytes)
 		if (end == SMTP_REPLY_WHOLE)
 			take_reply(c);
 	}
+	c->spoke_early |= is_message_under_way(c) && taken < bytes.size;
 	if (c->phase == PHASE_HANDSHAKE && taken < bytes.size) {
 		smtp_client_injected(c);
 		taken = bytes.size;

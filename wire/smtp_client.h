@@ -4,7 +4,8 @@
  *           one machine that can be replayed, cut anywhere and fuzzed.
  * Promise   The transcript depends on the bytes alone, never on how they were cut. No sign-in before TLS unless the
  *           settings say CLEAR. What it writes holds no bare CR or LF (save a body declared BINARY, in its chunk).
- *           Every message that was begun gets exactly one OUTCOME. Every wait for the peer has a deadline.
+ *           Every message that was begun gets exactly one OUTCOME. Every wait for the peer has a deadline. A success that
+ *           was said before the message had ended is no verdict: the connection is given up.
  * Owns      A window of bytes to write, and the reply in hand. Nothing is allocated; secrets pass through the window
  *           and are wiped with the next call. Messages and bodies are borrowed.
  * Refuses   Reply bytes between the 220 of STARTTLS and TLS; addresses that could break a line; bodies that are not
@@ -113,7 +114,7 @@ struct smtp_client {
 	const struct smtp_client_message *message;
 	size_t next_send, next_reply, waiting, taken;
 	size_t messages_done;
-	bool mail_refused, chunked, dsn_passed, unknown, untouched;
+	bool mail_refused, chunked, dsn_passed, unknown, untouched, spoke_early;
 	/* its body */
 	struct dot dot;
 	struct span body;

@@ -142,7 +142,8 @@ void smtp_client_message(struct smtp_client *c, const struct smtp_client_message
 	c->window_size = c->window_spent ? 0 : c->window_size; /* never a secret: those ended with the sign-in */
 	c->window_spent = false;
 	c->message = m;
-	c->ready_due = c->unknown = c->untouched = c->mail_refused = c->body_begun = c->body_end = c->end_written = false;
+	c->ready_due = c->unknown = c->untouched = c->mail_refused = c->body_begun = c->body_end = c->end_written =
+		c->spoke_early = false;
 	c->next_send = c->next_reply = c->waiting = c->taken = 0;
 	c->dsn_passed = c->offers & OFFERS_DSN;
 	c->chunked = m->has_size && c->offers & OFFERS_CHUNKING;
@@ -485,7 +486,7 @@ void smtp_client_final_reply(struct smtp_client *c)
 {
 	struct outcome o;
 
-	if (c->reply.code >= 300 && c->reply.code < 400) {
+	if ((c->reply.code >= 300 && c->reply.code < 400) || (c->spoke_early && c->reply.code < 300)) {
 		smtp_client_lose_to_nonsense(c);
 	} else if (!c->end_written) {
 		smtp_client_content_reply(c);

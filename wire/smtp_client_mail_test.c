@@ -467,6 +467,16 @@ static void verdict_during_the_body(void **state)
 	assert_int_equal(wish.kind, SMTP_CLIENT_CLOSE);
 }
 
+/* A success in advance is no verdict on a message that the peer has not seen the end of. */
+static void success_before_the_end(void **state)
+{
+	RULES(HELLO(PLAIN), MAIL_OK, RCPT_OK, { "DATA", "354 go\r\n250 2.0.0 fine, whatever it is\r\n" }, { ".", "451 4.3.0 no\r\n" });
+	mail("a@x", "b@y", BODY, true);
+	chat_run(&chat);
+	assert_said(&chat, "C: (");
+	assert_said(&chat, "outcome unknown\n  b@y UPSTREAM_BROKEN 250");
+}
+
 /* The head of a large chunk went out, its bytes did not: the peer cannot have it. */
 static void lost_between_head_and_chunk(void **state)
 {
@@ -561,4 +571,4 @@ TESTS(chunked_and_pipelined, pipelined_data, one_by_one, mixed_recipients, all_r
       sender_refused_then_reused, not_signed_in, verdict_after_data, t_421_at_any_time, lost_behind_the_dot,
       lost_before_the_dot, stale_connection, needs_what_the_peer_lacks, asks_for_what_it_needs,
       larger_than_the_peer_takes, thousand_recipients, t_smuggle_15_addresses, bodies_in_pieces, body_cannot_be_read,
-      body_of_another_size, verdict_during_the_body, lost_between_head_and_chunk, reset_refused, silence_ends_the_message, nonsense_in_the_envelope)
+      body_of_another_size, verdict_during_the_body, success_before_the_end, lost_between_head_and_chunk, reset_refused, silence_ends_the_message, nonsense_in_the_envelope)

@@ -24,7 +24,7 @@ struct stream {
 	struct outbox plain, out; /* `plain` waits to be encrypted, `out` to be sent */
 	struct cipher *cipher;
 	struct descriptors descriptors;
-	size_t offered, unsent_max, drain_mark;
+	size_t offered, unsent_max, drain_mark, ignored; /* ignored: what came while finishing */
 	bool owes_opened, owes_offer, owes_shake, owes_drained; /* to be done by `tell` */
 	bool paused, deaf;                                      /* deaf: paused, and bytes came that wake us in vain */
 	bool blocked;                                           /* the kernel takes no more */

@@ -438,6 +438,34 @@ static void finishing_sends_everything_first(void **state)
 	close_pair(loop, &left, &right);
 }
 
+/* Whoever goes on sending to a stream that says goodbye is not listened to for ever. */
+static void finishing_ends_under_a_flood(void **state)
+{
+	enum { MOST_BYTES = 64 * 1024 * 1024 };
+	static char much[64 * 1024];
+	struct loop *loop = loop_new();
+	struct test_end left;
+	size_t sent = 0;
+	ssize_t now = 1;
+	int fds[2];
+
+	assert_int_equal(stream_pair(fds), 0);
+	test_end_adopt(&left, loop, fds[0]);
+	stream_finish(&left.stream);
+	while (sent < MOST_BYTES) {
+		now = send(fds[1], much, sizeof much, MSG_NOSIGNAL);
+		if (now < 0 && errno != EAGAIN)
+			break;
+		sent += now > 0 ? (size_t)now : 0;
+		test_run_for(loop, 0);
+	}
+	assert_int_equal(now, -1);
+	assert_true(sent > 1024 * 1024 && sent < MOST_BYTES);
+	close(fds[1]);
+	test_end_close(&left);
+	loop_free(&loop);
+}
+
 static void new_owner_hears_what_came(void **state)
 {
 	struct loop *loop = loop_new();
@@ -486,4 +514,4 @@ TESTS(echo_over_every_family, peer_and_credentials, unread_is_kept, reading_stop
       a_pause_holds_data_back, a_half_closed_client_is_answered, back_pressure_and_drained, too_much_unsent_ends_it,
       nobody_listens, connecting_has_a_deadline, connects_from_a_source, a_reset_is_not_heard,
       closing_inside_every_callback, descriptors_travel_with_their_bytes, a_flood_of_descriptors_ends_it,
-      finishing_sends_everything_first, descriptors_run_out, new_owner_hears_what_came)
+      finishing_sends_everything_first, finishing_ends_under_a_flood, descriptors_run_out, new_owner_hears_what_came)
