@@ -30,7 +30,7 @@ void play_complain(struct play *p, const struct scenario_line *line, const char 
 	vsnprintf(text, sizeof text, format, list);
 	va_end(list);
 	if (line)
-		buf_print(&p->complaints, "line %u: ", line->number);
+		buf_print(&p->complaints, "line %u `%.*s`: ", line->number, SPAN_ARGS(line->source));
 	buf_print(&p->complaints, "%s\n", text);
 }
 
@@ -260,15 +260,21 @@ static void look_back(struct play *p)
 	}
 }
 
+void play_prepare(void)
+{
+	cloud_prepare(WALL_SECONDS * 1000ll);
+}
+
 static void prepare(struct play *p, struct span text, uint64_t seed)
 {
 	char why[256];
 
-	cloud_prepare(WALL_SECONDS * 1000ll);
+	play_prepare();
 	world_begin(seed, WALL_SECONDS * 1000ll);
 	*p = (struct play){ .until_ms = USUAL_UNTIL_MS };
 	buf_init(&p->log, LOG_BYTES);
 	buf_init(&p->complaints, TEXT_BYTES);
+	buf_init(&p->rolled, SCENARIO_BYTES);
 	buf_init(&p->boot, TEXT_BYTES);
 	buf_init(&p->client, TEXT_BYTES);
 	buf_put(&p->boot, span_of(boot));
@@ -276,7 +282,8 @@ static void prepare(struct play *p, struct span text, uint64_t seed)
 	world_log(on_world_line, p);
 	trail_configure(TRAIL_LOGFMT, LEVEL_DEBUG);
 	trail_redirect(on_trail_line, p);
-	if (!scenario_read(&p->scenario, text, why))
+	scenario_roll(text, seed, &p->rolled);
+	if (!scenario_read(&p->scenario, buf_span(&p->rolled), why))
 		play_complain(p, NULL, "%s", why);
 	for (size_t i = 0; i < p->scenario.count; i++)
 		if (p->scenario.lines[i].kind == SCENARIO_PREPARE)
@@ -299,6 +306,7 @@ void play_run(struct play *p, struct span text, uint64_t seed)
 	cloud_free(&p->cloud);
 	trail_redirect(NULL, NULL);
 	scenario_free(&p->scenario);
+	buf_free(&p->rolled);
 	buf_free(&p->boot);
 	buf_free(&p->client);
 	world_end();

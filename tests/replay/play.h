@@ -15,7 +15,7 @@ enum { PLAY_DUE_MAX = 64, PLAY_MAILBOXES_MAX = 4 };
 
 struct play {
 	struct scenario scenario;
-	struct buf boot, client, log, complaints;
+	struct buf rolled, boot, client, log, complaints;
 	struct cloud *cloud;
 	struct house *house;
 	struct admin *admin;
@@ -30,6 +30,9 @@ struct play {
 	struct scenario_line *due[PLAY_DUE_MAX];
 	size_t due_count;
 };
+
+/* Makes what has nothing to do with a seed and takes long. play_run() does so too; before a fork it is done once for all children. */
+void play_prepare(void);
 
 /* Plays it. `log` and `complaints` are initialised by the call and are the caller's to free. */
 void play_run(struct play *, struct span scenario, uint64_t seed);

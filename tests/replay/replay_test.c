@@ -1,13 +1,14 @@
-/* Every scenario of this folder, from several seeds each. With arguments: replay_test FILE SEED prints the log of one. */
+/* Every scenario of this folder, from several seeds each. With arguments, see main(). */
 #include "tests/test.h"
 
+#include "tests/replay/judge.h"
 #include "tests/replay/play.h"
 
 #include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SCENARIOS_MAX = 64, SEEDS = 4, SCENARIO_BYTES = 64 * 1024, TAIL_BYTES = 6000 };
+enum { SCENARIOS_MAX = 96, SEEDS = 3, SECONDS = 60, REDUCE_PLAYS = 150, TEXT_BYTES = 1024 * 1024 };
 
 #define FOLDER TEST_SOURCE_ROOT "/tests/replay/"
 
@@ -21,10 +22,39 @@ static void read_scenario(struct buf *out, const char *path)
 	size_t got;
 
 	buf_init(out, SCENARIO_BYTES);
-	assert_non_null(file);
+	if (!file) {
+		perror(path);
+		exit(2);
+	}
 	while ((got = fread(piece, 1, sizeof piece, file)) > 0)
-		assert_true(buf_put(out, (struct span){ piece, got }));
+		buf_put(out, (struct span){ piece, got });
 	fclose(file);
+}
+
+/* Plays it; a failure is told with its seed and the shortest scenario that still fails, to be played from a file of its own. */
+static bool holds(const char *path, uint64_t seed)
+{
+	struct buf text, complaints, shortest;
+	unsigned plays;
+	bool good;
+
+	read_scenario(&text, path);
+	buf_init(&complaints, TEXT_BYTES);
+	buf_init(&shortest, SCENARIO_BYTES);
+	judge_play(buf_span(&text), seed, SECONDS, -1, &complaints);
+	good = !complaints.size;
+	if (!good) {
+		printf("FAIL %s seed %llu\n%.*s", path, (unsigned long long)seed, SPAN_ARGS(buf_span(&complaints)));
+		fflush(stdout);
+		plays = judge_reduce(buf_span(&text), seed, REDUCE_PLAYS, &shortest);
+		printf("--- the shortest scenario that fails so with seed %llu, after %u plays:\n%.*s---\n", (unsigned long long)seed, plays,
+		       SPAN_ARGS(buf_span(&shortest)));
+		fflush(stdout);
+	}
+	buf_free(&text);
+	buf_free(&complaints);
+	buf_free(&shortest);
+	return good;
 }
 
 static uint64_t seeds(void)
@@ -32,14 +62,6 @@ static uint64_t seeds(void)
 	const char *wanted = getenv("REPLAY_SEEDS");
 
 	return wanted ? strtoull(wanted, NULL, 10) : SEEDS;
-}
-
-static void show_failure(const struct play *p, const char *name, uint64_t seed)
-{
-	size_t from = p->log.size > TAIL_BYTES ? p->log.size - TAIL_BYTES : 0;
-
-	fprintf(stderr, "...%.*s\n%s seed %llu:\n%.*s", SPAN_ARGS(span_slice(buf_span(&p->log), from, TAIL_BYTES)), name,
-		    (unsigned long long)seed, SPAN_ARGS(buf_span(&p->complaints)));
 }
 
 static void play_one(struct play *p, const char *name, uint64_t seed)
@@ -61,20 +83,11 @@ static void close_play(struct play *p)
 
 static void scenario_holds(void **state)
 {
-	const char *name = *state;
+	char path[512];
 
-	for (uint64_t seed = 1; seed <= seeds(); seed++) {
-		static struct play p;
-		bool good;
-
-		play_one(&p, name, seed);
-		good = !p.complaints.size;
-		if (!good)
-			show_failure(&p, name, seed);
-		close_play(&p);
-		if (!good)
-			fail_msg("%s, seed %llu", name, (unsigned long long)seed);
-	}
+	snprintf(path, sizeof path, FOLDER "%s", (const char *)*state);
+	for (uint64_t seed = 1; seed <= seeds(); seed++)
+		assert_true(holds(path, seed));
 }
 
 /* What another process, with its own addresses in memory, writes for the same seed. */
@@ -153,10 +166,30 @@ static int print_one(const char *path, const char *seed)
 	return code;
 }
 
+/* Every scenario with every seed; as many failures as are worth reading. */
+static int play_many(uint64_t from, uint64_t count, char **paths)
+{
+	unsigned failed = 0, plays = 0;
+
+	for (uint64_t seed = from; seed < from + count; seed++)
+		for (char **path = paths; *path; path++) {
+			plays++;
+			failed += !holds(*path, seed);
+			if (failed == 3)
+				return 1;
+		}
+	printf("%u plays, %u failed\n", plays, failed);
+	return failed != 0;
+}
+
+/* replay_test FILE SEED                     the log of one; its complaints on stderr
+ * replay_test --seeds FROM COUNT FILE...    every scenario with so many seeds; tells each failure with its shortest scenario */
 int main(int count, char **words)
 {
 	struct CMUnitTest tests[SCENARIOS_MAX + 1] = { cmocka_unit_test(one_seed_gives_one_log) };
 
+	if (count > 4 && !strcmp(words[1], "--seeds"))
+		return play_many(strtoull(words[2], NULL, 10), strtoull(words[3], NULL, 10), words + 4);
 	if (count == 3)
 		return print_one(words[1], words[2]);
 	find_scenarios();

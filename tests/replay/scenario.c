@@ -1,7 +1,5 @@
 #include "tests/replay/scenario.h"
 
-#include "loop/fake/world.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -28,11 +26,11 @@ bool scenario_within(struct span text, int64_t number)
 
 bool scenario_number(struct span text, int64_t *out)
 {
-	uint64_t low, high;
+	uint64_t number;
 
-	if (!read_range(text, &low, &high))
+	if (!span_number(text, &number) || number > INT64_MAX)
 		return false;
-	*out = (int64_t)(low + world_dice(high - low + 1));
+	*out = (int64_t)number;
 	return true;
 }
 
@@ -68,8 +66,7 @@ bool scenario_has(const struct scenario_line *line, const char *word)
 	return false;
 }
 
-/* The next word, or what stands between two quotes of either kind; a # begins a comment. */
-static bool next_word(struct span *rest, struct span *word_out)
+bool scenario_word(struct span *rest, struct span *word_out, bool *quoted_out)
 {
 	size_t end = 0;
 
@@ -77,7 +74,8 @@ static bool next_word(struct span *rest, struct span *word_out)
 		*rest = span_slice(*rest, 1, rest->size);
 	if (!rest->size || rest->at[0] == '#')
 		return false;
-	if (rest->at[0] == '"' || rest->at[0] == '\'') {
+	*quoted_out = rest->at[0] == '"' || rest->at[0] == '\'';
+	if (*quoted_out) {
 		char quote = rest->at[0];
 
 		*rest = span_slice(*rest, 1, rest->size);
@@ -92,6 +90,53 @@ static bool next_word(struct span *rest, struct span *word_out)
 	*rest = span_slice(*rest, end, rest->size);
 	return true;
 }
+
+/* --- ranges become numbers */
+
+/* FNV-1a for the texts, splitmix64 for the mixing. */
+static uint64_t roll(uint64_t seed, struct span line, unsigned word, uint64_t low, uint64_t high)
+{
+	uint64_t z = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < line.size; i++)
+		z = (z ^ (unsigned char)line.at[i]) * 0x100000001b3u;
+	z += (seed + word * 0x10001ull) * 0x9e3779b97f4a7c15u;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return low + (z ^ (z >> 31)) % (high - low + 1);
+}
+
+static void roll_line(struct span line, uint64_t seed, struct buf *out)
+{
+	struct span rest = line, word;
+	bool quoted, is_expected = false;
+	uint64_t low, high;
+
+	for (unsigned at = 0; scenario_word(&rest, &word, &quoted); at++) {
+		char quote = quoted ? word.at[-1] : 0;
+
+		is_expected = is_expected || (!at && span_equal(word, SPAN("expect")));
+		if (at)
+			buf_put_byte(out, ' ');
+		if (quoted)
+			buf_print(out, "%c%.*s%c", quote, SPAN_ARGS(word), quote);
+		else if (!is_expected && span_find(word, SPAN("..")) < word.size && read_range(word, &low, &high))
+			buf_print(out, "%llu", (unsigned long long)roll(seed, line, at, low, high));
+		else
+			buf_put(out, word);
+	}
+	buf_put_byte(out, '\n');
+}
+
+void scenario_roll(struct span text, uint64_t seed, struct buf *out)
+{
+	struct span line;
+
+	while (span_cut(&text, '\n', &line))
+		roll_line(line, seed, out);
+}
+
+/* --- lines */
 
 static void drop_words(struct scenario_line *line, size_t count)
 {
@@ -159,9 +204,10 @@ bool scenario_read(struct scenario *s, struct span text, char *why_out)
 	while (span_cut(&rest, '\n', &one)) {
 		struct scenario_line *line = &s->lines[s->count];
 		struct span word;
+		bool quoted;
 
-		*line = (struct scenario_line){ .number = ++number };
-		while (line->count < SCENARIO_WORDS_MAX && next_word(&one, &word))
+		*line = (struct scenario_line){ .number = ++number, .source = span_trim(one) };
+		while (line->count < SCENARIO_WORDS_MAX && scenario_word(&one, &word, &quoted))
 			line->words[line->count++] = word;
 		if (!line->count)
 			continue;

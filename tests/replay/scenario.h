@@ -2,14 +2,15 @@
  *
  * Why       Scenarios are read and written by people who are not reading C.
  * Promise   Every line is one of: nothing or a comment; a preparation; WHEN and what is done; an expectation. Numbers may be a range, from which
- *           the dice choose one for each seed.
+ *           one is chosen for each seed: by the line's own text, so that taking away another line changes nothing in it.
  * Owns      Its words, until scenario_free().
  * Refuses   Lines it does not understand: a text with the line's number.
  * See       tests/replay/README.md for the language */
 #pragma once
 #include "base/arena.h"
+#include "base/buf.h"
 
-enum { SCENARIO_LINES_MAX = 200, SCENARIO_WORDS_MAX = 24 };
+enum { SCENARIO_LINES_MAX = 200, SCENARIO_WORDS_MAX = 24, SCENARIO_BYTES = 64 * 1024 };
 
 enum scenario_kind {
 	SCENARIO_PREPARE, /* "boot ...", "client ...", "mailbox ...", "until ..." */
@@ -21,6 +22,7 @@ enum scenario_kind {
 
 struct scenario_line {
 	unsigned number;
+	struct span source; /* as it stands in the file, without what surrounds it */
 	enum scenario_kind kind;
 	int64_t at_ms;       /* AT: since the play began. WHEN: since the text was seen, or -1 for at once. STEP: after so many things happened */
 	struct span text;    /* WHEN */
@@ -36,11 +38,17 @@ struct scenario {
 	struct scenario_line lines[SCENARIO_LINES_MAX];
 };
 
-/* Reads it; false and a text (256 bytes) when it is malformed. Rolls the world's dice for ranges. */
+/* Appends the text of the scenario as this seed plays it: ranges are numbers (save in what is expected), comments are gone, lines keep their numbers. */
+void scenario_roll(struct span text, uint64_t seed, struct buf *out);
+
+/* Reads what was rolled; false and a text (256 bytes) when it is malformed. */
 bool scenario_read(struct scenario *, struct span text, char *why_out);
 void scenario_free(struct scenario *);
 
-/* A number, or one of the range "A..B". */
+/* The next word of a line: what stands before a blank, or between two quotes of either kind, which `quoted_out` then tells. A # begins a comment. */
+bool scenario_word(struct span *rest, struct span *word_out, bool *quoted_out);
+
+/* A number. */
 bool scenario_number(struct span, int64_t *out);
 
 /* Whether a number is the one, or of the range, that the text says. */
