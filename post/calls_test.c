@@ -167,6 +167,21 @@ static void deleted_while_it_is_tried(void **state)
 	rig_free(r);
 }
 
+/* What is measured now and then is right before the first time. */
+static void segments_are_counted_from_the_start(void **state)
+{
+	struct rig *r = rig_new("");
+	const char *at;
+
+	rig_call(r, "metrics", "{}");
+	at = strstr(r->answer, "postern_post_segments{");
+	assert_non_null(at);
+	at = strstr(at, "state=\"all\"} ");
+	assert_non_null(at);
+	assert_true(atoi(at + strlen("state=\"all\"} ")) > 0);
+	rig_free(r);
+}
+
 static void status_and_metrics(void **state)
 {
 	struct rig *r = rig_new("retry_first = 3600\nretry_longest = 3600\nprobe_first_ms = 60000\n");
@@ -188,4 +203,4 @@ static void status_and_metrics(void **state)
 }
 
 TESTS(list_and_show, lists_come_in_pages, retried_now, held_by_a_person_until_released, deleted_by_a_person, deleted_while_it_is_tried,
-      status_and_metrics)
+      status_and_metrics, segments_are_counted_from_the_start)

@@ -78,11 +78,25 @@ static void on_recovered(void *self)
 	hold_recovered(p);
 }
 
+static void measure(struct post *p)
+{
+	struct spool_numbers n = spool_numbers(queue_spool(p->queue));
+
+	metric_set(METRIC_POST_MESSAGES, NULL, (int64_t)mails_count(queue_mails(p->queue)));
+	metric_set(METRIC_POST_CONNECTIONS, NULL, smtp_way_connections(p->way));
+	metric_set(METRIC_POST_SEGMENTS, "all", n.segments);
+	metric_set(METRIC_POST_SEGMENTS, "ready", n.ready);
+	metric_set(METRIC_POST_SEGMENTS, "sealed", n.sealed);
+	metric_set(METRIC_POST_SEGMENTS, "damaged", n.damaged);
+}
+
 static void on_opened(void *self, enum fault fault, struct span why)
 {
 	struct post *p = self;
 
 	p->is_open = !fault;
+	if (p->is_open)
+		measure(p);
 	p->ready(p->host, fault, why);
 }
 
@@ -361,15 +375,9 @@ static void post_drain(void *self)
 static void on_sweep(void *self)
 {
 	struct post *p = self;
-	struct spool_numbers n = spool_numbers(queue_spool(p->queue));
 
 	resubmit_sweep(queue_resubmit(p->queue), clock_wall_ms());
-	metric_set(METRIC_POST_MESSAGES, NULL, (int64_t)mails_count(queue_mails(p->queue)));
-	metric_set(METRIC_POST_CONNECTIONS, NULL, smtp_way_connections(p->way));
-	metric_set(METRIC_POST_SEGMENTS, "all", n.segments);
-	metric_set(METRIC_POST_SEGMENTS, "ready", n.ready);
-	metric_set(METRIC_POST_SEGMENTS, "sealed", n.sealed);
-	metric_set(METRIC_POST_SEGMENTS, "damaged", n.damaged);
+	measure(p);
 	timer_after(&p->sweep_timer, SWEEP_MS);
 }
 
