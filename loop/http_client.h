@@ -3,7 +3,8 @@
  * Why       Token endpoints, discovery, keys and, later, Graph are all a request and an answer of bounded size.
  * Promise   `done` is called exactly once unless cancelled, never from inside http_fetch(). Never follows a redirect, never repeats
  *           a request by itself, never sends a secret over plain http except to loopback. HTTPS is always verified.
- * Owns      Connections kept open to each host.
+ * Owns      Connections kept open to each host, for requests with a body; one without a body gets a connection of its own, so that no library
+ *           beneath repeats it.
  * Refuses   Answers over `answer_bytes_max` (FAULT_TOO_LARGE), http:// to anywhere but loopback (FAULT_TLS_MISSING).
  * See       loop/real/http_client.c (libcurl, addresses from loop/dns.h), loop/fake/http_client.c */
 #pragma once

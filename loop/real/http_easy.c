@@ -20,7 +20,7 @@ static size_t on_body(char *at, size_t one, size_t size, void *self)
 }
 
 /* A body that is read from us cannot be wound back by libcurl, which would otherwise send a request once more by itself
- * when a kept connection dies under it: the first may have been heard. */
+ * when a kept connection dies under it: the first may have been heard. Without a body it goes out on a new connection, where nothing is repeated. */
 static size_t on_send(char *to, size_t one, size_t size, void *self)
 {
 	struct http_fetch *f = self;
@@ -156,6 +156,8 @@ bool http_easy_method(struct http_fetch *f, struct span method)
 			return false;
 		name[i] = method.at[i];
 	}
+	if (!f->body.size) /* nothing to wind back: see on_send() */
+		curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, 1L);
 	if (span_equal(method, SPAN("HEAD"))) {
 		curl_easy_setopt(f->easy, CURLOPT_NOBODY, 1L);
 		return true;
@@ -167,8 +169,6 @@ bool http_easy_method(struct http_fetch *f, struct span method)
 	curl_easy_setopt(f->easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(f->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)f->body.size);
 	curl_easy_setopt(f->easy, CURLOPT_CUSTOMREQUEST, name);
-	if (!f->body.size) /* nothing to wind back: see on_send() */
-		curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, 1L);
 	return true;
 }
 

@@ -22,6 +22,7 @@ struct host {
 	struct address at;
 	struct span says;
 	bool hangs_up, is_mute;
+	size_t requests;
 	struct buf heard;
 };
 
@@ -45,6 +46,9 @@ static size_t host_data(void *self, struct span bytes)
 	buf_put(&h->heard, bytes);
 	if (h->is_mute || span_find(buf_span(&h->heard), SPAN("\r\n\r\n")) == h->heard.size)
 		return bytes.size;
+	h->requests++;
+	buf_clear(&h->heard);
+	buf_put(&h->heard, bytes);
 	stream_write(h->stream, h->says);
 	if (h->hangs_up)
 		stream_finish(&h->stream);
@@ -223,6 +227,30 @@ static void failures_are_told_apart(void **state)
 	}
 }
 
+/* A connection that was kept dies under a request that may have been heard: whoever asked decides whether to ask again. */
+static void nothing_is_repeated(void **state)
+{
+	static const struct {
+		const char *method, *body;
+	} cases[] = { { "GET", "" }, { "HEAD", "" }, { "POST", "" }, { "POST", "body" }, { "PUT", "body" }, { "DELETE", "" } };
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct host h;
+		struct fetcher f;
+
+		enter(&h, &f);
+		h.says = SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+		fetch(&f, &h, cases[i].method, "/", cases[i].body, 0);
+		assert_int_equal(f.answer.status, 200);
+		h.says = SPAN("");
+		h.hangs_up = true;
+		fetch(&f, &h, cases[i].method, "/", cases[i].body, 0);
+		if (f.answer.fault != FAULT_CLOSED || h.requests != 2)
+			fail_msg("case %zu: %s %s, %zu requests", i, fault_row(f.answer.fault)->name, f.why, h.requests);
+		leave(&h, &f);
+	}
+}
+
 static void nobody_and_nonsense_are_told_apart(void **state)
 {
 	struct host h;
@@ -259,4 +287,4 @@ static void a_fetch_may_be_cancelled_and_a_client_freed(void **state)
 }
 
 /* Defines main(). */
-TESTS(answers_are_read, failures_are_told_apart, nobody_and_nonsense_are_told_apart, a_fetch_may_be_cancelled_and_a_client_freed)
+TESTS(answers_are_read, failures_are_told_apart, nothing_is_repeated, nobody_and_nonsense_are_told_apart, a_fetch_may_be_cancelled_and_a_client_freed)
