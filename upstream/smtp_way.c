@@ -97,7 +97,7 @@ void smtp_way_finish_letter(struct smtp_way_connection *c, const struct smtp_way
 
 struct smtp_way_end smtp_way_end_of(const struct smtp_way_connection *c)
 {
-	return (struct smtp_way_end){ .host = span_of(c->host), .is_password = !sasl_is_bearer(c->mechanism) };
+	return (struct smtp_way_end){ .host = span_of(c->host), .is_password = c->has_signed && !sasl_is_bearer(c->mechanism) };
 }
 
 /* It never got so far as to begin a message. */

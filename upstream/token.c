@@ -287,6 +287,12 @@ static void wait_for(struct token *t, token_done *done, void *self, uint64_t req
 	*end = w;
 }
 
+/* The mail server refused it, and there was no other to be had. */
+static bool is_spoiled(const struct token *t)
+{
+	return t->refused && t->refused == t->generation && t->fault != FAULT_OK;
+}
+
 void tokens_want(struct tokens *all, uint64_t mailbox, uint64_t refused_generation, token_done *done, void *self, uint64_t request)
 {
 	struct token *t = token_find(all, mailbox);
@@ -297,9 +303,11 @@ void tokens_want(struct tokens *all, uint64_t mailbox, uint64_t refused_generati
 		done(self, request, &(struct token_answer){ .fault = FAULT_NOT_LINKED });
 		return;
 	}
+	if (refused_generation == t->generation)
+		t->refused = refused_generation;
 	is_refused = refused_generation && refused_generation == t->generation && t->state == TOKEN_IDLE &&
 		     (!t->forced_at_ms || token_now_ms(t) - t->forced_at_ms >= FORCE_AGAIN_MS);
-	if (token_is_good(t) && !is_refused && t->state != TOKEN_STORING && !t->forced) {
+	if (token_is_good(t) && !is_refused && !is_spoiled(t) && t->state != TOKEN_STORING && !t->forced) {
 		give(t, &w, FAULT_OK);
 		/* A token that outlived its refresh because nobody used it. */
 		if (!timer_is_set(&t->timer))
@@ -318,10 +326,9 @@ void tokens_want(struct tokens *all, uint64_t mailbox, uint64_t refused_generati
 	wait_for(t, done, self, request);
 	if (t->state != TOKEN_IDLE)
 		return;
-	if (is_refused) {
-		t->forced = true;
+	if (is_refused)
 		t->forced_at_ms = token_now_ms(t);
-	}
+	t->forced = is_refused || is_spoiled(t);
 	token_begin(t);
 }
 

@@ -7,7 +7,8 @@
  *           - What a provider answered is stored (TOKEN_HOST.save) before anyone gets it. While storing fails, it is kept and stored again.
  *           - A refresh that failed is never repeated at once: after 429, 5xx, a timeout or nonsense comes a wait that doubles from 5 s to 15
  *             minutes, Retry-After honoured. Only when the refresh token was refused is the one before it tried, once.
- *           - A token that the mail server refused is renewed once, not again within a minute.
+ *           - A token that the mail server refused is renewed once, not again within a minute. Where that failed, it is not given out any more:
+ *             whoever asks hears why, and not from the mail server that the old token is no good.
  * Owns      What it knows of each mailbox. Access tokens stay in memory until they end, wiped; refresh tokens only while one is used.
  * Refuses   Another account than the one linked, where the answer names one: FAULT_WRONG_ACCOUNT, and nothing is stored.
  * See       states: IDLE -> LOADING -> ASKING -> STORING -> IDLE, with an access token or a fault beside them */

@@ -36,6 +36,7 @@ struct token {
 	struct buf refresh, before, stored_refresh, stored_before, tenant, object;
 	bool forced, tried_before;
 	int64_t forced_at_ms;
+	uint64_t refused; /* the generation that the mail server refused at last */
 	struct http_fetch *fetch;
 	struct provider *asked; /* whose endpoints are awaited */
 	struct token *next_queued;
