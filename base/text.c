@@ -269,3 +269,23 @@ bool text_is_utf8(struct span s)
 			return false;
 	return true;
 }
+
+bool text_hides_nothing(struct span s)
+{
+	static const struct { uint32_t first, last; } hidden[] = {
+		{ 0x00, 0x1f }, { 0x7f, 0xa0 }, { 0xad, 0xad }, { 0x34f, 0x34f }, { 0x61c, 0x61c }, { 0x115f, 0x1160 }, { 0x1680, 0x1680 },
+		{ 0x17b4, 0x17b5 }, { 0x180b, 0x180f }, { 0x2000, 0x200f }, { 0x2028, 0x202f }, { 0x205f, 0x206f }, { 0x3000, 0x3002 },
+		{ 0x3164, 0x3164 }, { 0xfe00, 0xfe0f }, { 0xfeff, 0xfeff }, { 0xff00, 0xff61 }, { 0xffa0, 0xffa0 }, { 0xfff0, 0xffff },
+		{ 0xe0000, 0x10ffff },
+	};
+	uint32_t code;
+
+	for (size_t i = 0, size; i < s.size; i += size) {
+		if (!(size = utf8_size(span_slice(s, i, 4), &code)))
+			return false;
+		for (size_t at = 0; at < sizeof hidden / sizeof *hidden; at++)
+			if (code >= hidden[at].first && code <= hidden[at].last)
+				return false;
+	}
+	return true;
+}

@@ -39,3 +39,7 @@ bool text_date(struct buf *out, int64_t wall_ms);
 /* Whether every byte is ASCII; whether it is well-formed UTF-8. */
 bool text_is_ascii(struct span);
 bool text_is_utf8(struct span);
+
+/* Whether nothing in well-formed UTF-8 hides from people, or is ASCII in another dress: no invisible or formatting character, no blank but the
+ * space, no full-width form. Letters of other scripts that look alike are not told apart. */
+bool text_hides_nothing(struct span);

@@ -100,4 +100,19 @@ static void utf8(void **state)
 	assert_false(text_is_utf8(SPAN("\xe2\x82")));
 }
 
-TESTS(base64_examples, base64_strictness, base64_room, percent, html_and_plain, dates, utf8)
+static void what_hides_is_found(void **state)
+{
+	static const char *const plain[] = { "", "erp", "a b", "\xc3\xa9l\xc3\xa8ve", "e\xcc\x81", "\xd0\xb0lex", "\xe6\xbc\xa2\xe5\xad\x97", "\xf0\x9f\x93\xa0" };
+	static const char *const hidden[] = { "e\xc2\xadrp", "e\xe2\x80\x8brp", "\xef\xbb\xbf" "erp", "\xe2\x80\xae" "erp", "\xef\xbd\x85rp", "a\xc2\xa0" "b",
+					      "a\xe3\x80\x80" "b", "a\tb", "a\x7f", "a\xc2\x85", "\xf3\xa0\x81\x85rp", "a\xcd\x8f", "\xff" };
+
+	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+		assert_true(text_hides_nothing(span_of(plain[i])));
+	for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+		if (text_hides_nothing(span_of(hidden[i])))
+			fail_msg("case %zu", i);
+	assert_false(text_hides_nothing((struct span){ "a\0b", 3 }));
+}
+
+TESTS(base64_examples, base64_strictness, base64_room, percent, html_and_plain, dates, utf8,
+      what_hides_is_found)

@@ -36,7 +36,7 @@ static bool is_clean(struct span text, const char *without)
 
 static bool is_name(struct span text)
 {
-	return text.size && text.size <= NAME_BYTES && is_clean(text, " @/\\\"");
+	return text.size && text.size <= NAME_BYTES && is_clean(text, " @/\\\"") && text_hides_nothing(text);
 }
 
 /* The text of a member that is one; what is there but no text is wrong. */
@@ -84,11 +84,16 @@ void arguments_word(struct arguments *a, const char *name, struct span *out)
 		take(a, name, text, text.size <= WORD_BYTES && is_clean(text, ""), "one line of at most 2000 bytes", out);
 }
 
+/* In the one spelling that equal addresses share, but for capitals, so that none is there twice. */
 static bool is_address(struct span text)
 {
+	char memory[2 * MAIL_ADDRESS_BYTES];
 	struct mail_address address;
+	struct buf canonical;
 
-	return mail_address_parse(&address, text) == FAULT_OK;
+	buf_over(&canonical, memory, sizeof memory);
+	return mail_address_parse(&address, text) == FAULT_OK && text_hides_nothing(text) && mail_address_canonical(&canonical, &address) &&
+	       span_equal_fold(text, buf_span(&canonical));
 }
 
 void arguments_address(struct arguments *a, const char *name, bool may_be_empty, struct span *out)

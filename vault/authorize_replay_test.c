@@ -295,7 +295,46 @@ static void a_flood_of_refusals_is_bounded(void **state)
 	stage_end(&s);
 }
 
+/* One account by one spelling: capitals are the same, all else is somebody else, and what cannot be told from it by eye is not taken. */
+static void t_sasl_25_one_account_by_one_spelling(void **state)
+{
+	static const char *const others[] = {
+		"ann@example.com.", "a.nn@example.com", "ann.@example.com", ".ann@example.com", "ann@example..com", "ann@@example.com",      "ann @example.com",
+		"\"ann\"@example.com", "\xd0\xb0nn@example.com", "a\xcc\x81nn@example.com", "ann@ex\xd0\xb0mple.com", "\xef\xbd\x81nn@example.com",
+		"a\xc2\xadnn@example.com", "a\xe2\x80\x8bnn@example.com", "ann@example\xe3\x80\x82" "com", "' OR 1=1 --", "ann@example.com' --", "%", "_nn@example.com",
+		"a_n@example.com", "%@example.com", "\\\\", "copier'", "cop%", "copie_", "c\xd0\xbepier", "\xef\xbd\x83opier", "cop\xc2\xadier", "copier\xe2\x80\x8b",
+	};
+	static const char *const refused[] = { "\xef\xbd\x81nn@example.com", "a\xc2\xadnn@example.com", "a\xe2\x80\x8bnn@example.com", "\\\"ann\\\"@example.com",
+					       "ann@example.com.", "ann@example\xe3\x80\x82" "com" };
+	static const char *const separate[] = { "\xd0\xb0nn@example.com", "a.nn@example.com", "a\xcc\x81nn@example.com", "ann@ex\xd0\xb0mple.com",
+						"%nn@example.com", "_nn@example.com" };
+	struct stage s;
+
+	begin(&s, "");
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (stage_login(&s, others[i], password) != FAULT_BAD_LOGIN && stage_login(&s, others[i], password) != FAULT_TOO_MANY_LOGINS)
+			fail_msg("let in: %s", others[i]);
+	assert_int_equal(stage_call(&s, "mailbox.add", "{'address':'ANN@Example.COM','org':'school','provider':'m365'}"), FAULT_EXISTS);
+	assert_int_equal(stage_call(&s, "client.add", "{'name':'COPIER','org':'school','mailbox':['ann@example.com']}"), FAULT_EXISTS);
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+		if (stage_call(&s, "mailbox.add", "{'address':'%s','org':'school','provider':'m365'}", refused[i]) != FAULT_MALFORMED)
+			fail_msg("taken: %s", refused[i]);
+	assert_int_equal(stage_call(&s, "client.add", "{'name':'cop\xc2\xadier','org':'school','mailbox':['ann@example.com']}"), FAULT_MALFORMED);
+	assert_int_equal(stage_call(&s, "client.add", "{'name':'\xef\xbd\x83opier','org':'school','mailbox':['ann@example.com']}"), FAULT_MALFORMED);
+	assert_int_equal(stage_call(&s, "client.add", "{'name':'cop\\u0000ier','org':'school','mailbox':['ann@example.com']}"), FAULT_MALFORMED);
+	for (size_t i = 0; i < sizeof separate / sizeof *separate; i++)
+		if (stage_call(&s, "mailbox.add", "{'address':'%s','org':'school','provider':'m365'}", separate[i]) != FAULT_OK)
+			fail_msg("not taken: %s", separate[i]);
+	assert_int_equal(stage_login(&s, "ann@example.com", password), FAULT_OK);
+	assert_int_equal(s.grant.mailbox_count, 1);
+	for (size_t i = 0; i < sizeof separate / sizeof *separate; i++)
+		assert_null(grant_mailbox_for(&s.grant, span_of(separate[i])));
+	assert_int_not_equal(stage_login(&s, separate[0], password), FAULT_OK);
+	stage_end(&s);
+}
+
 TESTS(a_client_is_recognised_by_its_name_and_addresses, the_bearer_is_a_client_password_too, all_refusals_sound_alike,
       what_gate_refused_is_shown_too, too_many_failures_are_told_to_wait_and_the_right_password_is_not, t_relay_18_trusted_networks,
       a_network_does_not_stand_in_for_a_password, senders_and_maps_are_granted, a_change_revokes_what_was_granted_before,
-      a_mailbox_that_goes_takes_its_grants_along, logins_do_not_wait_for_the_disk, a_flood_of_refusals_is_bounded)
+      a_mailbox_that_goes_takes_its_grants_along, logins_do_not_wait_for_the_disk, a_flood_of_refusals_is_bounded,
+      t_sasl_25_one_account_by_one_spelling)
