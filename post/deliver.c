@@ -182,7 +182,8 @@ static void write_outcome(struct delivery *d, int64_t wait_ms, queue_done *done)
 	put_runs(d, &runs);
 	queue_outcome(d->post->queue, d->mail,
 		      &(struct record_outcome){ .id = d->mail->id, .at = now, .attempts = d->mail->attempts + 1, .next_try_at = now + wait_ms,
-						.unknown = d->end.unknown, .host = span_of(d->host), .runs = buf_span(&runs) },
+						.unknown = d->end.unknown, .host = span_of(d->host), .runs = buf_span(&runs),
+						.delay_told = d->mail->delay_told },
 		      done, d);
 	buf_free(&runs);
 }
@@ -200,11 +201,33 @@ static bool make_report(struct delivery *d, bool of_refused)
 
 		if ((next == OUTCOME_REFUSE && of_refused) || (next == OUTCOME_DONE && !d->end.dsn_passed))
 			items[count++] = (struct report_item){ d->places[i], outcome_at(d, i), next == OUTCOME_DONE ? DSN_RELAYED : DSN_FAILED,
-							       span_of(d->host) };
+							       span_of(d->host), 0 };
 	}
 	made = count && report_make(d->post, d->mail, &d->envelope, d->body, &d->closing, items, count);
 	free(items);
 	return made;
+}
+
+/* Once a message, where NOTIFY=DELAY asks for it. What is held waits for an administrator, who is shown it, and has no end to name. */
+static void report_delay(struct delivery *d)
+{
+	const struct config *config = d->post->config;
+	struct mail *m = d->mail;
+	int64_t age_ms = post_now_ms(d->post) - m->accepted_at_ms - m->held_ms;
+	struct report_item *items;
+	size_t count = 0;
+
+	if (m->delay_told || !d->retried || !config->delay_report_after || age_ms < config->delay_report_after * 1000)
+		return;
+	items = calloc(d->count, sizeof *items);
+	if (!items)
+		panic("out of memory");
+	for (size_t i = 0; i < d->count; i++)
+		if (next_at(d, i) == OUTCOME_RETRY)
+			items[count++] = (struct report_item){ d->places[i], outcome_at(d, i), DSN_DELAYED, span_of(d->host),
+							       m->accepted_at_ms + m->held_ms + config->queue_lifetime * 1000 };
+	report_make(d->post, m, &d->envelope, d->body, &d->closing, items, count);
+	free(items);
 }
 
 static void trail_end(const struct delivery *d, enum event event, const struct outcome *o, const char *what, int64_t number)
@@ -330,6 +353,7 @@ static void end_open(struct delivery *d)
 	if (due <= now)
 		due = now + schedule_wait_ms(schedule, d->mail->attempts + 1);
 	make_report(d, true);
+	report_delay(d);
 	write_outcome(d, due - now, NULL);
 	settle_open(d);
 	if (d->held)

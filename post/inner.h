@@ -160,9 +160,11 @@ struct report_item {
 	const struct outcome *outcome;
 	enum dsn_action action;
 	struct span remote;
+	int64_t until_ms; /* wall time until when a delayed one is tried again */
 };
 
-/* Puts a report about some recipients into the queue, where anybody wants one; failed ones become RECORD_REPORTED. False: nobody does. */
+/* Puts a report about some recipients into the queue, where anybody wants one; failed ones become RECORD_REPORTED. False: nobody does.
+ * A report of a delay names delayed ones alone. */
 bool report_make(struct post *, struct mail *, const struct record_envelope *, struct span body, const struct record_closing *,
 		 const struct report_item *, size_t count);
 /* The ladder; the rung below, putting it into the mailbox, comes with the ways out that can. */

@@ -40,7 +40,7 @@ static struct dsn_recipient *describe(const struct record_envelope *e, const str
 		if (items[i].at != at)
 			continue;
 		out[i] = (struct dsn_recipient){ .address = r.address, .original = r.original, .notify = r.notify, .action = items[i].action,
-						 .outcome = items[i].outcome, .remote = items[i].remote, .tried_ms = now };
+						 .outcome = items[i].outcome, .remote = items[i].remote, .tried_ms = now, .until_ms = items[i].until_ms };
 		i++;
 	}
 	return out;
@@ -57,7 +57,7 @@ struct draft {
 	uint64_t id, mailbox;
 	enum report_rung rung;
 	struct span from, to, reported, body;
-	bool eight_bit, utf8;
+	bool eight_bit, utf8, of_delay;
 };
 
 static void put_report(struct post *p, const struct mail *about, const struct record_envelope *e, uint64_t report_of, const struct draft *d)
@@ -66,7 +66,7 @@ static void put_report(struct post *p, const struct mail *about, const struct re
 	struct record_envelope envelope = {
 		.id = d->id, .mailbox = d->mailbox, .client_name = SPAN("postern"), .organisation = e->organisation, .address = d->from,
 		.sender = d->from, .body = d->eight_bit, .utf8 = d->utf8, .language = e->language, .notice_mailbox = about->notice_mailbox,
-		.report_of = report_of, .rung = (uint8_t)d->rung, .reported = d->reported,
+		.report_of = report_of, .rung = (uint8_t)d->rung, .reported = d->reported, .of_delay = d->of_delay,
 	};
 	struct record_closing closing = { .accepted_at = clock_wall_ms(), .size = d->body.size };
 	struct mail *m;
@@ -143,10 +143,12 @@ bool report_make(struct post *p, struct mail *m, const struct record_envelope *e
 	d.to = e->sender;
 	d.id = mails_new_id(queue_mails(p->queue), clock_wall_ms());
 	d.reported = buf_span(&reported);
+	d.of_delay = items[0].action == DSN_DELAYED;
 	made = dsn_wanted(&r) && compose(p, m, e, body, c, &r, &d, &out);
 	if (made) {
 		put_report(p, m, e, m->id, &d);
 		mail_apply_reported(m, buf_span(&reported));
+		m->delay_told |= d.of_delay;
 		mail_id_text(id, m->id);
 		mail_id_text(of, d.id);
 		TRAIL(&p->trail, EVENT_REPORTED, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("report", span_of(of)), TRAIL_NUMBER("recipients", count));

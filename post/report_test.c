@@ -138,5 +138,30 @@ static void relayed_is_reported_where_it_was_asked(void **state)
 	rig_free(r);
 }
 
+/* Once, to whoever asked, and not again after a stop; never where nobody asked, nor for MAIL FROM:<>. */
+static void a_delay_is_reported_once_where_it_was_asked(void **state)
+{
+	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\ndelay_report_after = 1\n");
+	const struct provider_mail *m = &r->provider.mails[0];
+
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<x@example.net", .reply = "451 4.3.0 not today" });
+	rig_send(r, (struct rig_letter){ .session = 1, .notify = 8 /* DELAY */, .body = "Subject: 1\r\n\r\n" });
+	rig_send(r, (struct rig_letter){ .session = 2, .body = "Subject: 2\r\n\r\n" });
+	rig_send(r, (struct rig_letter){ .session = 3, .notify = 4 /* FAILURE */, .body = "Subject: 3\r\n\r\n" });
+	rig_send(r, (struct rig_letter){ .session = 4, .notify = 8, .sender = "", .body = "Subject: 4\r\n\r\n" });
+	RIG_WAIT(r, r->provider.mail_count == 1);
+	assert_string_equal(m->recipients, "box@example.org");
+	assert_true(holds(m, "Action: delayed\r\n"));
+	assert_true(holds(m, "\r\nWill-Retry-Until: "));
+	assert_true(holds(m, "not today"));
+	assert_true(holds(m, told(r, 1)->id));
+	rig_idle(r, 2500);
+	rig_restart(r);
+	rig_idle(r, 2500);
+	assert_int_equal(r->provider.mail_count, 1);
+	rig_free(r);
+}
+
 TESTS(a_refusal_behind_queued_is_reported, reports_speak_the_owners_language, nobody_is_told_who_does_not_want_to, too_old_is_reported,
-      a_mailbox_that_cannot_send_its_report, a_report_that_finds_no_way, relayed_is_reported_where_it_was_asked)
+      a_mailbox_that_cannot_send_its_report, a_report_that_finds_no_way, relayed_is_reported_where_it_was_asked,
+      a_delay_is_reported_once_where_it_was_asked)

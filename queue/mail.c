@@ -196,6 +196,7 @@ void mail_apply_outcome(struct mail *m, const struct record_outcome *o)
 	m->attempts = o->attempts;
 	m->next_try_at_ms = o->next_try_at;
 	m->unknown |= o->unknown;
+	m->delay_told |= o->delay_told;
 	while (message_list_next(&rest, &item))
 		if (!record_get_run(&run, item))
 			apply_run(m, &run);
@@ -235,7 +236,7 @@ bool mail_put_progress(struct buf *out, const struct mail *m)
 		.heard = !m->key_until_ms, .statuses = { (const char *)m->statuses, m->recipient_count },
 		.fault = span_of(m->fault ? fault_row(m->fault)->name : ""), .reason = span_of(m->reason),
 		.hold = span_of(m->hold ? fault_row(m->hold)->name : ""), .hold_by = span_of(m->held_by),
-		.hold_since = m->held_since_ms,
+		.hold_since = m->held_since_ms, .delay_told = m->delay_told,
 	});
 }
 
@@ -257,6 +258,7 @@ enum fault mail_apply_progress(struct mail *m, struct span progress)
 	m->fault = fault_from(p.fault);
 	m->hold = fault_from(p.hold);
 	m->held_since_ms = p.hold_since;
+	m->delay_told |= p.delay_told;
 	mail_say(&m->reason, p.reason);
 	mail_say(&m->held_by, p.hold_by);
 	return FAULT_OK;

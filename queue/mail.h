@@ -27,6 +27,7 @@ struct mail {
 	char *reason, *held_by;   /* the last words about it; who holds it, when that was a person */
 	uint8_t rung;             /* of a report: where it goes out */
 	bool unknown;             /* a connection was lost behind the final dot: another copy may be there */
+	bool delay_told;          /* its sender was sent a report of its delay */
 	bool has_file;            /* its body is in a file of its own */
 	struct spool_place place;
 	struct buf payload;       /* the record's, while it is at hand */

@@ -74,8 +74,10 @@ static void on_message(struct reading *g, const struct segment_found *found)
 	if (m->key_until_ms > r->wall_ms)
 		resubmit_add(r->resubmit, m->key, m->id, m->key_until_ms);
 	about = e.report_of ? mails_find(r->mails, e.report_of) : NULL;
-	if (about)
+	if (about) {
 		mail_apply_reported(about, e.reported);
+		about->delay_told |= e.of_delay;
+	}
 }
 
 /* Whoever comes again is told what the first would have been told. */

@@ -21,7 +21,7 @@ bool dsn_wants(unsigned notify, enum dsn_action action)
 	};
 
 	if (!notify)
-		notify = DSN_FAILURE | DSN_DELAY;
+		notify = DSN_FAILURE;
 	return !(notify & DSN_NEVER) && notify & asks[action];
 }
 

@@ -63,7 +63,7 @@ struct dsn_needs {
 	bool eight_bit, utf8;
 };
 
-/* Whether that NOTIFY asks to hear of that (RFC 3461 4.1; none given: failures and delays). */
+/* Whether that NOTIFY asks to hear of that (RFC 3461 4.1; none given: failures). */
 bool dsn_wants(unsigned notify, enum dsn_action);
 
 /* How many of its recipients are to be told of. With 0 there is nothing to send. */

@@ -80,7 +80,7 @@ static void notify_ret_outcome_matrix(void **state)
 		unsigned notify;
 		bool told[5]; /* failed, delayed, delivered, relayed, expanded */
 	} rows[] = {
-		{ 0, { true, true, false, false, false } },
+		{ 0, { true, false, false, false, false } },
 		{ DSN_NEVER, { false, false, false, false, false } },
 		{ DSN_SUCCESS, { false, false, true, true, true } },
 		{ DSN_FAILURE, { true, false, false, false, false } },
@@ -131,6 +131,7 @@ static void names_only_who_wants_it(void **state)
 	three[1].notify = DSN_NEVER;
 	three[2].address = SPAN("late@example.com");
 	three[2].action = DSN_DELAYED;
+	three[2].notify = DSN_DELAY;
 	three[2].until_ms = 1433260000000;
 	report.recipients = three;
 	report.recipient_count = 3;
@@ -176,6 +177,7 @@ static void in_french(void **state)
 	start();
 	report.language = LANGUAGE_FR;
 	recipient.action = DSN_DELAYED;
+	recipient.notify = DSN_DELAY;
 	outcome_own(&outcome, FAULT_TLS_MISSING);
 	compose();
 	assert_true(has("Content-Language: fr\r\n"));

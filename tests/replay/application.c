@@ -152,6 +152,13 @@ static void say_quit(struct session *s)
 
 /* --- what it does with a reply */
 
+static void say_rcpt(struct session *s)
+{
+	const struct letter *letter = s->letter;
+
+	say(s, STEP_RCPT, "RCPT TO:<%s>%s%s", letter->recipients[s->recipient], letter->notify[0] ? " NOTIFY=" : "", letter->notify);
+}
+
 static void on_rcpt(struct session *s, struct span reply)
 {
 	if (reply.at[0] == '2')
@@ -159,7 +166,7 @@ static void on_rcpt(struct session *s, struct span reply)
 	else
 		s->now->refused_recipient[s->recipient] = true;
 	if (++s->recipient < s->letter->recipient_count) {
-		say(s, STEP_RCPT, "RCPT TO:<%s>", s->letter->recipients[s->recipient]);
+		say_rcpt(s);
 	} else if (s->accepted) {
 		say(s, STEP_DATA, "DATA");
 	} else {
@@ -176,7 +183,7 @@ static void on_good(struct session *s, struct span reply)
 	case STEP_TLS: stream_start_tls_client(s->stream, s->all->tls, SPAN("gate.replay")); break;
 	case STEP_HELLO_AGAIN: say_auth(s); break;
 	case STEP_AUTH: say(s, STEP_MAIL, "MAIL FROM:<%s>", s->letter->sender); break;
-	case STEP_MAIL: say(s, STEP_RCPT, "RCPT TO:<%s>", s->letter->recipients[0]); break;
+	case STEP_MAIL: say_rcpt(s); break;
 	case STEP_RCPT: on_rcpt(s, reply); break;
 	case STEP_DATA: say_body(s); break;
 	case STEP_BODY:

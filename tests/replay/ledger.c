@@ -29,7 +29,7 @@ void ledger_recount(struct ledger *l)
 {
 	for (size_t i = 0; i < l->count; i++) {
 		memset(l->letters[i].arrived, 0, sizeof l->letters[i].arrived);
-		l->letters[i].reports = 0;
+		l->letters[i].reports = l->letters[i].delays = 0;
 		l->letters[i].is_queued = l->letters[i].is_held = false;
 	}
 }
@@ -50,7 +50,10 @@ static bool arrived_report(struct ledger *l, struct span bytes)
 	for (size_t i = 0; i < l->count; i++) {
 		if (span_find(bytes, ledger_message_id(&l->letters[i])) == bytes.size)
 			continue;
-		l->letters[i].reports++;
+		if (span_find(bytes, SPAN("\r\nAction: delayed\r\n")) < bytes.size)
+			l->letters[i].delays++; /* which excuses no loss */
+		else
+			l->letters[i].reports++;
 		return true;
 	}
 	return false;
@@ -139,6 +142,8 @@ void ledger_check(const struct ledger *l, struct buf *complaints)
 			check_recipient(letter, j, complaints);
 		if (letter->reports > 1)
 			buf_print(complaints, "%s: %zu reports\n", letter->name, letter->reports);
+		if (letter->delays > 1)
+			buf_print(complaints, "%s: %zu reports of its delay\n", letter->name, letter->delays);
 		for (size_t j = 0; j < letter->try_count; j++)
 			if (!letter->tries[j].reply[0])
 				buf_print(complaints, "%s: never answered\n", letter->name);
@@ -155,7 +160,7 @@ void ledger_print(const struct ledger *l, struct buf *out)
 				  (long long)(letter->tries[j].ended_ms - letter->tries[j].begun_ms), letter->tries[j].reply);
 		for (size_t j = 0; j < letter->recipient_count; j++)
 			buf_print(out, "letter %s arrived %zu for %s\n", letter->name, letter->arrived[j], letter->recipients[j]);
-		buf_print(out, "letter %s reports %zu%s%s\n", letter->name, letter->reports, letter->is_queued ? " queued" : "",
+		buf_print(out, "letter %s reports %zu delays %zu%s%s\n", letter->name, letter->reports, letter->delays, letter->is_queued ? " queued" : "",
 			  letter->is_held ? " held" : "");
 	}
 }

@@ -23,11 +23,12 @@ struct letter {
 	size_t recipient_count, size_bytes;
 	int64_t patience_ms;                    /* after which the application hangs up */
 	bool no_message_id;
+	char notify[32];                        /* as in RCPT, or empty */
 	size_t copies_allowed;
 	struct letter_try tries[LETTER_TRIES_MAX];
 	size_t try_count;
 	/* what the sink saw */
-	size_t arrived[LETTER_RECIPIENTS_MAX], reports;
+	size_t arrived[LETTER_RECIPIENTS_MAX], reports, delays;
 	/* what post still has of it */
 	bool is_queued, is_held;
 };

@@ -23,7 +23,7 @@ static bool number_of(struct play *p, const struct scenario_line *line, const ch
 
 static void add_recipients(struct play *p, const struct scenario_line *line, struct letter *letter)
 {
-	static const char *const words[] = { "from", "patience", "size", "copies", "no-message-id" };
+	static const char *const words[] = { "from", "patience", "size", "copies", "no-message-id", "notify" };
 	size_t at = 0;
 
 	while (at < line->count && !span_equal(line->words[at], SPAN("to")))
@@ -42,7 +42,7 @@ static void add_recipients(struct play *p, const struct scenario_line *line, str
 
 static void do_send(struct play *p, const struct scenario_line *line)
 {
-	struct span from = scenario_option(line, "from");
+	struct span from = scenario_option(line, "from"), notify = scenario_option(line, "notify");
 	struct letter *letter;
 	int64_t size, copies;
 
@@ -53,6 +53,7 @@ static void do_send(struct play *p, const struct scenario_line *line)
 	letter = ledger_add(&p->ledger, line->words[1]);
 	add_recipients(p, line, letter);
 	snprintf(letter->sender, sizeof letter->sender, "%.*s", SPAN_ARGS(from.size ? from : span_of(p->mailboxes[0])));
+	snprintf(letter->notify, sizeof letter->notify, "%.*s", SPAN_ARGS(notify));
 	letter->no_message_id = scenario_has(line, "no-message-id");
 	if (!number_of(p, line, "patience", 0, &letter->patience_ms) || !number_of(p, line, "size", 0, &size) ||
 	    !number_of(p, line, "copies", 1, &copies))
@@ -404,6 +405,8 @@ static void expect_of_letter(struct play *p, const struct scenario_line *line)
 		expect_within(p, line, letter);
 	else if (span_equal(what, SPAN("reports")) && line->count > 2)
 		expect_count(p, line, letter->reports);
+	else if (span_equal(what, SPAN("delays")) && line->count > 2)
+		expect_count(p, line, letter->delays);
 	else if (span_equal(what, SPAN("held")) ? !letter->is_held : span_equal(what, SPAN("queued")) ? !letter->is_queued : true)
 		play_complain(p, line, "it is not so");
 }
