@@ -6,12 +6,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { ANSWER_BYTES_MAX = 16 * 1024 * 1024, PATIENCE_SECONDS = 60 };
 
 static size_t take_answer(char *bytes, size_t one, size_t count, void *self)
 {
 	return buf_put(self, (struct span){ bytes, one * count }) ? one * count : 0;
+}
+
+struct wait {
+	time_t begun_s, told_s;
+};
+
+static time_t now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* A person at a terminal is told every second that something is still going on; a file or a pipe is not. */
+static int tell_of_waiting(void *self, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	struct wait *wait = self;
+	time_t waited_s = now_s() - wait->begun_s;
+
+	(void)down_total, (void)down, (void)up_total, (void)up;
+	if (waited_s <= wait->told_s || !isatty(STDERR_FILENO))
+		return 0;
+	wait->told_s = waited_s;
+	fputc('\r', stderr);
+	fprintf(stderr, cli_word(CLI_WORD_STILL_WAITING), (long)waited_s);
+	return 0;
+}
+
+static void end_waiting(const struct wait *wait)
+{
+	if (wait->told_s > 1)
+		fputs("\r\033[K", stderr);
 }
 
 /* Where the boot file of the data directory puts the socket is the default; POSTERN_CONTROL names another. */
@@ -30,6 +65,7 @@ int call_daemon(const char *data, const char *method, struct span path, const js
 	char socket[512], url[2048], *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	struct curl_slist *headers = NULL;
 	CURL *curl = curl_easy_init();
+	struct wait wait = { now_s(), 1 };
 	struct buf answer;
 	CURLcode result;
 
@@ -47,9 +83,13 @@ int call_daemon(const char *data, const char *method, struct span path, const js
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, tell_of_waiting);
+	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &wait);
 	if (text)
 		curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, text);
 	result = curl_easy_perform(curl);
+	end_waiting(&wait);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status_out);
 	curl_easy_cleanup(curl);
 	curl_slist_free_all(headers);

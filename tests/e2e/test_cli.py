@@ -1,7 +1,9 @@
 """The command line: exit codes, help, 80 columns, completion, both languages; and the daemon it speaks to."""
 import json
 import os
+import pty
 import re
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -100,6 +102,26 @@ class WithoutDaemon(unittest.TestCase):
         typed = f"{script}\nCOMP_WORDS=(postern mailbox ''); COMP_CWORD=2; _postern; echo ${{COMPREPLY[@]}}"
         words = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, check=True).stdout.split()
         self.assertEqual(sorted(words), sorted(v for n, v in operations() if n == "mailbox"))
+
+    def test_a_long_wait_is_told_at_a_terminal(self):
+        """A daemon that answers only once the line of progress was seen."""
+        path, (ours, theirs) = os.path.join(self.directory.name, "control.sock"), pty.openpty()
+        self.addCleanup(os.close, ours)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+            server.listen()
+            command = subprocess.Popen([PROGRAM, "org", "list"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
+                                       env=environment(POSTERN_CONTROL=path, LC_ALL="fr_FR.UTF-8"), text=True)
+            os.close(theirs)
+            connection, _ = server.accept()
+            told = b""
+            while b"en attente de Postern" not in told:
+                told += os.read(ours, 1000)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"items":[]}')
+            output, _ = command.communicate(timeout=60)
+            connection.close()
+        self.assertEqual(command.returncode, 0)
+        self.assertNotIn("attente", output)
 
     def test_documents_are_in_step(self):
         self.assertEqual(subprocess.run([os.path.join(ROOT, "tools/documents"), "--check"]).returncode, 0)
