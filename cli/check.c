@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "cli/show.h"
 #include "loop/address.h"
 #include "loop/tls.h"
 
@@ -21,13 +22,22 @@ struct checking {
 	bool is_bad;
 };
 
+static void show(bool good, const char *what, const char *about)
+{
+	char text[2048];
+
+	snprintf(text, sizeof text, "%s%s%s", what, *about ? ": " : "", about);
+	printf("%-6s ", cli_word(good ? CLI_WORD_CHECK_GOOD : CLI_WORD_CHECK_BAD));
+	show_wrapped(span_of(text), 7);
+}
+
 /* One line of the result: what was looked at, whether it is good, and a word on it. */
 static void note(struct checking *k, bool good, const char *what, const char *about)
 {
 	k->is_bad = k->is_bad || !good;
 	json_array_append_new(k->lines, json_pack("{s:b,s:s,s:s}", "good", good, "what", what, "about", about));
 	if (!k->cli->json)
-		printf("%-6s %s%s%s\n", cli_word(good ? CLI_WORD_CHECK_GOOD : CLI_WORD_CHECK_BAD), what, *about ? ": " : "", about);
+		show(good, what, about);
 }
 
 static bool read_file(const char *path, struct buf *out)

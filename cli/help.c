@@ -2,6 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/operation.h"
+#include "cli/show.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,12 @@ enum { NAME_COLUMN = 24 };
 
 static void put_line(const char *name, const char *says)
 {
-	printf("  %-*s %s\n", NAME_COLUMN - 3, name, says);
+	if (!*says) {
+		printf("  %s\n", name);
+		return;
+	}
+	printf("  %-*s ", NAME_COLUMN - 3, name);
+	show_wrapped(span_of(says), NAME_COLUMN);
 }
 
 static struct span bare(struct span word, bool *required, bool *is_switch, bool *repeated, bool *secret)

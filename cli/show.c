@@ -173,8 +173,13 @@ void show_table(const json_t *items, const char *wanted)
 	buf_free(&b);
 }
 
-/* Words go to the next line, below the first. */
-static void put_wrapped(struct span text, size_t indent)
+/* A link or a path is copied as a whole. */
+static bool is_one_word(struct span word)
+{
+	return span_find(word, SPAN("://")) < word.size || span_starts(word, SPAN("/"));
+}
+
+void show_wrapped(struct span text, size_t indent)
 {
 	size_t at = indent;
 	struct span word;
@@ -189,7 +194,7 @@ static void put_wrapped(struct span text, size_t indent)
 			putchar(' ');
 			at++;
 		}
-		while (wide > SHOW_COLUMNS - indent) { /* a word longer than a line: links, tokens of ids */
+		while (wide > SHOW_COLUMNS - indent && !is_one_word(word)) { /* longer than a line, such as a row of digits */
 			size_t bytes = bytes_of(word, SHOW_COLUMNS - indent);
 
 			printf("%.*s\n%*s", (int)bytes, word.at, (int)indent, "");
@@ -207,6 +212,24 @@ static bool is_list_of_objects(const json_t *value)
 	return json_is_array(value) && json_is_object(json_array_get(value, 0));
 }
 
+static bool is_link(const json_t *value)
+{
+	return json_is_string(value) && strstr(json_string_value(value), "://") && !strchr(json_string_value(value), ' ');
+}
+
+/* What says what to do would be of no use in a narrow column: each is a record of its own. */
+static void show_each(const json_t *items)
+{
+	size_t index;
+	json_t *item;
+
+	json_array_foreach(items, index, item) {
+		if (index)
+			putchar('\n');
+		show_record(item);
+	}
+}
+
 void show_record(const json_t *object)
 {
 	size_t widest = 0;
@@ -221,16 +244,16 @@ void show_record(const json_t *object)
 	json_object_foreach((json_t *)object, name, value) {
 		if (is_list_of_objects(value)) {
 			printf("%s:\n", name);
-			show_table(value, "");
+			json_object_get(json_array_get(value, 0), "remedy") ? show_each(value) : show_table(value, "");
 			continue;
 		}
 		printf("%s:%*s", name, (int)(widest - strlen(name) + 1), "");
 		/* A link must stay one word that can be copied: it is printed whole, on a line of its own where it is long. */
-		if (json_is_string(value) && strstr(json_string_value(value), "://")) {
+		if (is_link(value)) {
 			printf("%s%s\n", json_string_length(value) + widest + 2 > SHOW_COLUMNS ? "\n" : "", json_string_value(value));
 			continue;
 		}
-		put_wrapped(cell(&b, object, name), widest + 2);
+		show_wrapped(cell(&b, object, name), widest + 2);
 	}
 	buf_free(&b);
 }

@@ -183,7 +183,7 @@ static void put_breakable(struct page *p, struct span text)
 
 	for (size_t i = 1; text.size > FITS_BYTES && i < text.size; i++)
 		if (text.at[i] == '@' || text.at[i] == '.') {
-			PAGE(p, "{}<wbr>", span_slice(text, from, i));
+			PAGE(p, "{}<wbr>", span_slice(text, from, i - from));
 			from = i;
 		}
 	PAGE(p, "{}", span_slice(text, from, text.size));

@@ -38,6 +38,26 @@ static void page_escapes_every_argument(void **state)
 	}
 }
 
+static void page_lets_long_addresses_break_where_people_would(void **state)
+{
+	static const struct { const char *value, *wanted; } cases[] = {
+		{ "anne@contoso.example", "<bdi>anne@contoso.example</bdi>" },
+		{ "accounts.payable@mail.contoso.example", "<bdi>accounts<wbr>.payable<wbr>@mail<wbr>.contoso<wbr>.example</bdi>" },
+		{ ".a@<b>.contoso.example.contoso.example", "<bdi>.a<wbr>@&lt;b&gt;<wbr>.contoso<wbr>.example<wbr>.contoso<wbr>.example</bdi>" },
+		{ "André of the accounts of the north", "<bdi>André of the accounts of the north</bdi>" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct page p;
+
+		page_begin(&p, LANGUAGE_EN, PAGE_PLAIN, WORD_FRONT_TITLE);
+		page_pair(&p, WORD_LABEL_MAILBOX, span_of(cases[i].value));
+		if (!strstr(text_of(&p), cases[i].wanted))
+			fail_msg("%s became %s", cases[i].value, text_of(&p));
+		page_free(&p);
+	}
+}
+
 static void page_sets_code_between_backticks(void **state)
 {
 	struct page p;
@@ -120,5 +140,5 @@ static void page_language_follows_the_browser(void **state)
 			fail_msg("%s", cases[i].accept);
 }
 
-TESTS(page_escapes_every_argument, page_sets_code_between_backticks, page_knows_language_title_and_mood, page_fills_words, page_makes_sentences,
+TESTS(page_escapes_every_argument, page_lets_long_addresses_break_where_people_would, page_sets_code_between_backticks, page_knows_language_title_and_mood, page_fills_words, page_makes_sentences,
       page_language_follows_the_browser)

@@ -168,9 +168,9 @@ static void put_row(struct twin_page *p, const struct twin_mail *m)
 
 	twin_page_put(p, "<tr><td class=\"fixed\"><a href=\"/mail/%s\">%s</a></td><td><a href=\"/mail/%s\">", &number, &number, &number);
 	put_header(p, m, "Subject");
-	twin_page_markup(p, "</a></td><td>");
+	twin_page_put(p, "</a></td><td class=\"who\" data-label=\"%w\">", TWIN_WORD_FROM);
 	put_header(p, m, "From");
-	twin_page_put(p, "</td><td>%s</td><td class=\"fixed\">", &m->recipients);
+	twin_page_put(p, "</td><td class=\"who\" data-label=\"%w\">%s</td><td class=\"fixed\">", TWIN_WORD_TO, &m->recipients);
 	put_date(p, m->arrives_at_ms);
 	twin_page_put(p, "</td><td class=\"fixed\">%s %w</td></tr>\n", &bytes, TWIN_WORD_BYTES);
 }
@@ -219,11 +219,11 @@ static void show(struct twin_control *c, struct span name, const struct twin_req
 	p = twin_page_begin(r, q->language, TWIN_WORD_MAIL, true);
 	head = twin_mail_head(m->bytes);
 	rest = span_slice(m->bytes, head.size, SHOWN_BYTES);
-	twin_page_put(&p, "<table><tbody><tr><td class=\"soft\">%w</td><td>%s</td></tr><tr><td class=\"soft\">%w</td><td>%s → %s</td></tr>"
-		      "<tr><td class=\"soft\">%w</td><td>", TWIN_WORD_MAILBOX,
+	twin_page_put(&p, "<table><tbody><tr><td class=\"soft fixed\">%w</td><td>%s</td></tr><tr><td class=\"soft fixed\">%w</td><td>%s → %s</td></tr>"
+		      "<tr><td class=\"soft fixed\">%w</td><td>", TWIN_WORD_MAILBOX,
 		      &m->mailbox, TWIN_WORD_FROM, &m->sender, &m->recipients, TWIN_WORD_TIME);
 	put_date(&p, m->arrives_at_ms);
-	twin_page_put(&p, "</td></tr><tr><td class=\"soft\">%w</td><td>%s</td></tr></tbody></table>\n", TWIN_WORD_REPLY, &m->reply);
+	twin_page_put(&p, "</td></tr><tr><td class=\"soft fixed\">%w</td><td>%s</td></tr></tbody></table>\n", TWIN_WORD_REPLY, &m->reply);
 	twin_page_put(&p, "<h2>%w</h2><pre>%s</pre><h2>%w</h2><pre>%s</pre>\n", TWIN_WORD_HEADERS, &head, TWIN_WORD_CONTENT, &rest);
 	twin_page_put(&p, "<p><a href=\"/twin/mail/%s/raw\">%w</a></p>\n", &name, TWIN_WORD_RAW);
 	twin_page_end(&p);

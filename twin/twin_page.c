@@ -47,11 +47,11 @@ static const char style[] =
 	"table{border-collapse:collapse;width:100%;font-size:15px}"
 	"th{font-weight:600;color:var(--soft);font-size:13px}"
 	"th,td{text-align:left;padding:9px 12px 9px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}"
-	"td.fixed,th.fixed{white-space:nowrap}"
+	"td.fixed,th.fixed{white-space:nowrap}td.who{min-width:12em}"
 	"code,pre{font-family:ui-monospace,'Cascadia Mono',Menlo,Consolas,monospace;font-size:14px}"
 	"pre{background:var(--code);border:1px solid var(--line);border-radius:8px;padding:14px;white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 14px}"
 	"@media(max-width:560px){.setting{grid-template-columns:1fr}main{border-radius:0;border-width:1px 0;padding:22px 18px}main.card{margin:0 0 auto;max-width:none}"
-	"tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}thead{display:none}td{display:block;border:0;padding:3px 0}}";
+	"tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}thead{display:none}td{display:block;border:0;padding:3px 0}td[data-label]::before{content:attr(data-label) \"\\00a0\\00a0\";color:var(--soft)}}";
 
 struct span twin_word(enum twin_word word, enum language language)
 {
