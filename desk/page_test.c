@@ -58,6 +58,21 @@ static void page_lets_long_addresses_break_where_people_would(void **state)
 	}
 }
 
+/* The words of a button stand in for a command in any sentence: "the link of the button" and "de le bouton" would be nonsense. */
+static void remedies_read_well_with_a_button(void **state)
+{
+	static const char *const before[] = { " of ", " de ", " du ", " à " };
+
+	for (unsigned f = 0; f < FAULT_COUNT; f++)
+		for (unsigned l = 0; l < LANGUAGE_COUNT; l++) {
+			const char *pattern = fault_row((enum fault)f)->remedy_pattern[l], *at = strstr(pattern, "`postern mailbox link {mailbox}`");
+
+			for (size_t i = 0; at && i < sizeof before / sizeof *before; i++)
+				if ((size_t)(at - pattern) >= strlen(before[i]) && !strncmp(at - strlen(before[i]), before[i], strlen(before[i])))
+					fail_msg("%s: %s", fault_row((enum fault)f)->name, pattern);
+		}
+}
+
 static void page_sets_code_between_backticks(void **state)
 {
 	struct page p;
@@ -140,5 +155,5 @@ static void page_language_follows_the_browser(void **state)
 			fail_msg("%s", cases[i].accept);
 }
 
-TESTS(page_escapes_every_argument, page_lets_long_addresses_break_where_people_would, page_sets_code_between_backticks, page_knows_language_title_and_mood, page_fills_words, page_makes_sentences,
+TESTS(page_escapes_every_argument, page_lets_long_addresses_break_where_people_would, page_sets_code_between_backticks, remedies_read_well_with_a_button, page_knows_language_title_and_mood, page_fills_words, page_makes_sentences,
       page_language_follows_the_browser)
