@@ -59,6 +59,7 @@ static void t_relay_17_senders_outside_the_grant(void **state)
 	expect(s, "354 ");
 	say(s, "From: <ceo@contoso.example>\r\n\r\nx\r\n.\r\n");
 	expect(s, "550 5.7.1");
+	expect(s, "`postern client set erp --sender ceo@contoso.example`.\r\n");
 	say(s, "MAIL FROM:<alex@contoso.example>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n");
 	expect(s, "354 ");
 	say(s, "From: <alex@contoso.example>\r\nFrom: <ceo@contoso.example>\r\n\r\nx\r\n.\r\n");

@@ -68,6 +68,12 @@ static void letter_ready(struct session *s)
 	buf_free(&peer);
 }
 
+/* The mailbox that a sender was routed to, which it may not go through all the same. */
+static struct span mailbox_meant(const struct envelope_route *route)
+{
+	return route->mailbox ? route->mailbox->address : SPAN("");
+}
+
 void incoming_body(struct session *s, struct span bytes)
 {
 	enum fault f;
@@ -77,8 +83,11 @@ void incoming_body(struct session *s, struct span bytes)
 	f = s->gate->post ? letter_put(&s->in.letter, bytes) : FAULT_POST_AWAY;
 	if (f == FAULT_OK)
 		return;
-	if (fault_row(f)->class == FAULT_CLASS_POLICY)
+	if (fault_row(f)->class == FAULT_CLASS_POLICY) {
 		session_note_refused(s, f, SPAN(""), letter_from(&s->in.letter), "sender");
+		smtp_server_spoil_names(&s->core, &(struct remedy_names){ .mailbox = mailbox_meant(&s->in.route), .client = s->grant.client_name,
+									  .sender = arena_copy(s->arena, span_slice(letter_from(&s->in.letter), 0, 320)) });
+	}
 	incoming_drop(s);
 	smtp_server_spoil(&s->core, f);
 }
@@ -187,12 +196,6 @@ void incoming_heard_timer(void *self)
 }
 
 /* --- sender and recipients */
-
-/* The mailbox that a sender was routed to but may not go through. */
-static struct span mailbox_meant(const struct envelope_route *route)
-{
-	return route->mailbox ? route->mailbox->address : SPAN("");
-}
 
 void incoming_sender(struct session *s, const struct smtp_server_wish *w)
 {

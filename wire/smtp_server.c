@@ -27,6 +27,7 @@ void smtp_server_transaction_end(struct smtp_server *s)
 	s->mail = (struct parameters_mail){ 0 };
 	s->body_size = 0;
 	s->spoiled = FAULT_OK;
+	s->names = (struct remedy_names){ 0 };
 }
 
 void smtp_server_transaction_drop(struct smtp_server *s)

@@ -109,6 +109,9 @@ void smtp_server_tls_started(struct smtp_server *);
  * nothing happens where the message was dropped already. */
 void smtp_server_spoil(struct smtp_server *, enum fault);
 
+/* The names for the remedy that smtp_server_spoil() leads to; to be set before it, and borrowed until the message has its reply. */
+void smtp_server_spoil_names(struct smtp_server *, const struct remedy_names *);
+
 /* The peer sends no more. All bytes must have been taken before. */
 void smtp_server_ended(struct smtp_server *);
 
@@ -161,6 +164,7 @@ struct smtp_server {
 	uint64_t body_size;
 	struct span body;
 	enum fault spoiled;
+	struct remedy_names names; /* of the message under way */
 	uint64_t chunk_left;
 	bool chunk_is_last;
 	unsigned chunk_back; /* the state to return to behind a chunk that was not allowed */

@@ -188,6 +188,11 @@ size_t smtp_server_data_take(struct smtp_server *s, struct span bytes)
 	return s->state == STATE_DATA ? take_data(s, bytes) : take_chunk(s, bytes);
 }
 
+void smtp_server_spoil_names(struct smtp_server *s, const struct remedy_names *names)
+{
+	s->names = *names;
+}
+
 void smtp_server_spoil(struct smtp_server *s, enum fault f)
 {
 	if (!smtp_server_has_message(s) || (s->ask == ASK_VERDICT && s->asked) || s->spoiled != FAULT_OK)

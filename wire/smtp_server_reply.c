@@ -79,7 +79,7 @@ static void reply_row(struct smtp_server *s, enum fault f, const struct remedy_n
 	buf_put(&text, span_of(row->says[LANGUAGE_EN]));
 	if (*row->remedy_pattern[LANGUAGE_EN]) {
 		buf_put(&text, SPAN("; "));
-		remedy_put(&text, f, LANGUAGE_EN, names);
+		remedy_put(&text, f, LANGUAGE_EN, names ? names : &s->names);
 	}
 	smtp_server_reply(s, row->smtp, span_of(row->enhanced), buf_span(&text));
 }
