@@ -52,7 +52,7 @@ static void move_to(struct buf *b, size_t room)
 	b->room = room;
 }
 
-char *buf_room(struct buf *b, size_t size)
+char *buf_make_room(struct buf *b, size_t size)
 {
 	size_t wanted, room = b->room ? b->room : 64;
 
@@ -73,38 +73,22 @@ void buf_grew(struct buf *b, size_t size)
 	b->size += size;
 }
 
-bool buf_put(struct buf *b, struct span s)
-{
-	char *at = buf_room(b, s.size);
-
-	if (!at)
-		return false;
-	if (s.size)
-		memcpy(at, s.at, s.size);
-	b->size += s.size;
-	return true;
-}
-
-bool buf_put_byte(struct buf *b, char c)
-{
-	return buf_put(b, (struct span){ &c, 1 });
-}
-
 bool buf_print(struct buf *b, const char *format, ...)
 {
+	size_t left = b->at ? b->room - b->size : 0;
 	va_list list, again;
 	int size;
 	char *at;
 
 	va_start(list, format);
 	va_copy(again, list);
-	size = vsnprintf(NULL, 0, format, list);
+	size = vsnprintf(left ? b->at + b->size : NULL, left, format, list);
 	va_end(list);
 	at = size < 0 ? NULL : buf_room(b, (size_t)size + 1);
-	if (at) {
+	if (at && (size_t)size >= left)
 		vsnprintf(at, (size_t)size + 1, format, again);
+	if (at)
 		b->size += (size_t)size;
-	}
 	va_end(again);
 	return at != NULL;
 }

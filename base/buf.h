@@ -27,15 +27,32 @@ void buf_wipe(struct buf *);
 /* Empties it and keeps the memory. */
 void buf_clear(struct buf *);
 
-/* Appends. False, and `overfull`, when it would pass the ceiling. */
-bool buf_put(struct buf *, struct span);
-bool buf_put_byte(struct buf *, char);
-bool buf_print(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* Makes room for `size` more bytes and returns where they go, or NULL; buf_grew() then counts
  * those that were filled in. */
-char *buf_room(struct buf *, size_t size);
+char *buf_make_room(struct buf *, size_t size);
+static inline char *buf_room(struct buf *b, size_t size)
+{
+	return b->at && size <= b->room - b->size && size <= b->max - b->size ? b->at + b->size : buf_make_room(b, size);
+}
 void buf_grew(struct buf *, size_t size);
+
+/* Appends. False, and `overfull`, when it would pass the ceiling. */
+static inline bool buf_put(struct buf *b, struct span s)
+{
+	char *at = buf_room(b, s.size);
+
+	if (!at)
+		return false;
+	if (s.size)
+		memcpy(at, s.at, s.size);
+	b->size += s.size;
+	return true;
+}
+static inline bool buf_put_byte(struct buf *b, char c)
+{
+	return buf_put(b, (struct span){ &c, 1 });
+}
+bool buf_print(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Removes the first `size` bytes. */
 void buf_drop(struct buf *, size_t size);

@@ -1,5 +1,7 @@
 #include "base/panic.h"
 
+#include "base/trail.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@ void panic(const char *format, ...)
 {
 	va_list list;
 
+	trail_flush();
 	va_start(list, format);
 	say("panic", format, list);
 	va_end(list);
@@ -25,6 +28,7 @@ void fatal(const char *format, ...)
 {
 	va_list list;
 
+	trail_flush();
 	va_start(list, format);
 	say("fatal", format, list);
 	va_end(list);

@@ -4,7 +4,7 @@
  * Promise   seal_open() gives the text only when key, context and every byte are right.
  * Owns      Nothing.
  * Refuses   Sealed text that was altered, cut, or sealed for another context: false.
- * See       libsodium: XChaCha20-Poly1305 (IETF), HMAC-SHA-256, SHA-256 */
+ * See       XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), HMAC-SHA-256, SHA-256; of libsodium and OpenSSL */
 #pragma once
 #include "base/buf.h"
 #include "base/secret.h"
@@ -34,8 +34,9 @@ void seal_hmac(unsigned char mac_out[SEAL_MAC_BYTES], struct span key, struct sp
 /* SHA-256. */
 void seal_digest(unsigned char digest_out[SEAL_DIGEST_BYTES], struct span text);
 
-/* SHA-256 of a text that comes in pieces. */
-struct seal_hash { _Alignas(8) unsigned char state[128]; };
+/* SHA-256 of a text that comes in pieces. From seal_hash_init() it owns memory until seal_hash_end() or seal_hash_free(); a zeroed one may be freed. */
+struct seal_hash { void *state; };
 void seal_hash_init(struct seal_hash *);
 void seal_hash_put(struct seal_hash *, struct span);
 void seal_hash_end(struct seal_hash *, unsigned char digest_out[SEAL_DIGEST_BYTES]);
+void seal_hash_free(struct seal_hash *);

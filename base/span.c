@@ -3,25 +3,6 @@
 #include <string.h>
 #include <strings.h>
 
-struct span span_of(const char *text)
-{
-	return text ? (struct span){ text, strlen(text) } : (struct span){ "", 0 };
-}
-
-struct span span_slice(struct span s, size_t from, size_t size)
-{
-	if (from > s.size)
-		from = s.size;
-	if (size > s.size - from)
-		size = s.size - from;
-	return (struct span){ from ? s.at + from : s.at, size }; /* NULL + 0 is undefined */
-}
-
-bool span_equal(struct span a, struct span b)
-{
-	return a.size == b.size && (!a.size || !memcmp(a.at, b.at, a.size));
-}
-
 bool span_equal_fold(struct span a, struct span b)
 {
 	return a.size == b.size && (!a.size || !strncasecmp(a.at, b.at, a.size));
@@ -41,13 +22,6 @@ bool span_ends_fold(struct span s, struct span suffix)
 {
 	return s.size >= suffix.size &&
 	       span_equal_fold(span_slice(s, s.size - suffix.size, suffix.size), suffix);
-}
-
-size_t span_find_byte(struct span s, char byte)
-{
-	const char *found = s.size ? memchr(s.at, byte, s.size) : NULL;
-
-	return found ? (size_t)(found - s.at) : s.size;
 }
 
 size_t span_find(struct span s, struct span needle)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct span {
 	const char *at;
@@ -21,13 +22,26 @@ struct span {
 #define SPAN(literal) ((struct span){ "" literal, sizeof literal - 1 })
 
 /* A C string as a span; NULL gives the empty span. */
-struct span span_of(const char *text);
+static inline struct span span_of(const char *text)
+{
+	return text ? (struct span){ text, strlen(text) } : (struct span){ "", 0 };
+}
 
 /* The bytes from `from`, at most `size` of them; out of range gives less, never an error. */
-struct span span_slice(struct span, size_t from, size_t size);
+static inline struct span span_slice(struct span s, size_t from, size_t size)
+{
+	if (from > s.size)
+		from = s.size;
+	if (size > s.size - from)
+		size = s.size - from;
+	return (struct span){ from ? s.at + from : s.at, size }; /* NULL + 0 is undefined */
+}
 
 /* The same bytes. Not for secrets: see secret_equal(). */
-bool span_equal(struct span, struct span);
+static inline bool span_equal(struct span a, struct span b)
+{
+	return a.size == b.size && (!a.size || !memcmp(a.at, b.at, a.size));
+}
 
 /* The same bytes, ASCII letters compared without case. */
 bool span_equal_fold(struct span, struct span);
@@ -38,7 +52,12 @@ bool span_starts_fold(struct span, struct span prefix);
 bool span_ends_fold(struct span, struct span suffix);
 
 /* Where `byte` (the bytes of `needle`) first stands, or `size` when it does not. */
-size_t span_find_byte(struct span, char byte);
+static inline size_t span_find_byte(struct span s, char byte)
+{
+	const char *found = s.size ? (const char *)memchr(s.at, byte, s.size) : NULL;
+
+	return found ? (size_t)(found - s.at) : s.size;
+}
 size_t span_find(struct span, struct span needle);
 size_t span_find_fold(struct span, struct span needle);
 

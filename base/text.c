@@ -205,18 +205,35 @@ static size_t utf8_size(struct span s, uint32_t *code_out)
 	return 0;
 }
 
+/* One character that is not printable ASCII. */
+static bool put_odd(struct buf *out, struct span s, size_t *size_out)
+{
+	uint32_t code = 0;
+	size_t size = utf8_size(s, &code);
+	bool odd = !size || code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
+		   (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+
+	*size_out = size ? size : 1;
+	return odd ? buf_put_byte(out, code == '\t' ? ' ' : '?') : buf_put(out, span_slice(s, 0, size));
+}
+
+static size_t printable_size(struct span s)
+{
+	size_t size = 0;
+
+	while (size < s.size && s.at[size] >= 0x20 && s.at[size] < 0x7f)
+		size++;
+	return size;
+}
+
 bool text_plain(struct buf *out, struct span s)
 {
-	for (size_t i = 0; i < s.size;) {
-		uint32_t code = 0;
-		size_t size = utf8_size(span_slice(s, i, 4), &code);
-		bool odd = !size || code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 ||
-			   code == 0x2029 || (code >= 0x202a && code <= 0x202e) ||
-			   (code >= 0x2066 && code <= 0x2069);
-
-		if (odd ? !buf_put_byte(out, code == '\t' ? ' ' : '?') : !buf_put(out, span_slice(s, i, size)))
+	for (size_t i = 0, run; i < s.size; i += run) {
+		run = printable_size(span_slice(s, i, s.size));
+		if (!buf_put(out, span_slice(s, i, run)))
 			return false;
-		i += size ? size : 1;
+		if (!run && !put_odd(out, span_slice(s, i, 4), &run))
+			return false;
 	}
 	return true;
 }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { TEXT_BYTES_MAX = 4096, LINE_BYTES = 1024, LINE_BYTES_MAX = 64 * 1024, GATHERED_BYTES = 16 * 1024, NUMBER_BYTES = 24, DATE_BYTES = 40 };
+
 static const struct event_row rows[] = {
 #define EVENT(name, level, dotted, fields, says) { dotted, LEVEL_##level, fields, says },
 #include "tables/events.def"
@@ -72,12 +74,27 @@ static bool is_listed(const char *fields, const char *name)
 	return false;
 }
 
+/* Printable ASCII without a quote or a backslash, as nearly all is. */
+static bool is_plain(struct span s)
+{
+	for (size_t i = 0; i < s.size; i++)
+		if (s.at[i] < ' ' || s.at[i] > '~' || s.at[i] == '"' || s.at[i] == '\\')
+			return false;
+	return s.size <= TEXT_BYTES_MAX;
+}
+
 static void put_json_text(struct buf *b, struct span s)
 {
 	struct buf clean;
 
+	if (is_plain(s)) {
+		buf_put_byte(b, '"');
+		buf_put(b, s);
+		buf_put_byte(b, '"');
+		return;
+	}
 	buf_init(&clean, 16384);
-	if (!text_plain(&clean, span_slice(s, 0, 4096)))
+	if (!text_plain(&clean, span_slice(s, 0, TEXT_BYTES_MAX)))
 		buf_clear(&clean);
 	buf_put_byte(b, '"');
 	for (size_t i = 0; i < clean.size; i++) {
@@ -100,17 +117,36 @@ static bool is_bare(struct span s)
 static void put_field(struct buf *b, const char *name, struct span text, bool quote)
 {
 	if (form == TRAIL_JSON) {
-		buf_print(b, "%s\"%s\":", b->size > 1 ? "," : "", name);
+		buf_put(b, b->size > 1 ? SPAN(",\"") : SPAN("\""));
+		buf_put(b, span_of(name));
+		buf_put(b, SPAN("\":"));
 		quote ? put_json_text(b, text) : (void)buf_put(b, text);
 		return;
 	}
-	buf_print(b, "%s%s=", b->size > 3 ? " " : "", name);
+	if (b->size > 3)
+		buf_put_byte(b, ' ');
+	buf_put(b, span_of(name));
+	buf_put_byte(b, '=');
 	quote && !is_bare(text) ? put_json_text(b, text) : (void)buf_put(b, text);
+}
+
+/* In decimal, at the end of `room`. */
+static struct span number_text(char room[NUMBER_BYTES], int64_t number)
+{
+	uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	char *at = room + NUMBER_BYTES;
+
+	do
+		*--at = (char)('0' + left % 10);
+	while (left /= 10);
+	if (number < 0)
+		*--at = '-';
+	return (struct span){ at, (size_t)(room + NUMBER_BYTES - at) };
 }
 
 static void put_fields(struct buf *b, const struct event_row *row, const struct trail_field *fields, size_t count)
 {
-	char number[24];
+	char number[NUMBER_BYTES];
 
 	for (size_t i = 0; i < count; i++) {
 		ASSERT(is_listed(row->fields, fields[i].name));
@@ -118,8 +154,7 @@ static void put_fields(struct buf *b, const struct event_row *row, const struct 
 			put_field(b, fields[i].name, fields[i].text, true);
 			continue;
 		}
-		snprintf(number, sizeof number, "%lld", (long long)fields[i].number);
-		put_field(b, fields[i].name, span_of(number), false);
+		put_field(b, fields[i].name, number_text(number, fields[i].number), false);
 	}
 }
 
@@ -130,37 +165,85 @@ static void choose_form(void)
 	configured = true;
 }
 
-static void write_line(struct span line)
+/* Lines of one turn of a loop, to be written at once. */
+static _Thread_local struct {
+	struct buf lines;
+	bool gathers;
+} gathered;
+
+static void write_out(struct span lines)
 {
-	if (redirected) {
-		redirected(redirected_self, line);
-		return;
-	}
-	while (line.size) {
-		ssize_t put = write(STDERR_FILENO, line.at, line.size);
+	while (lines.size) {
+		ssize_t put = write(STDERR_FILENO, lines.at, lines.size);
 
 		if (put <= 0)
 			return;
-		line = span_slice(line, (size_t)put, line.size);
+		lines = span_slice(lines, (size_t)put, lines.size);
 	}
+}
+
+void trail_flush(void)
+{
+	write_out(buf_span(&gathered.lines));
+	buf_clear(&gathered.lines);
+}
+
+void trail_gather(bool gathers)
+{
+	trail_flush();
+	buf_free(&gathered.lines);
+	buf_init(&gathered.lines, GATHERED_BYTES + LINE_BYTES_MAX);
+	gathered.gathers = gathers;
+}
+
+static void write_line(struct span line, enum level level)
+{
+	if (redirected) {
+		redirected(redirected_self, line);
+	} else if (gathered.gathers) {
+		buf_put(&gathered.lines, line);
+		if (level >= LEVEL_WARNING || gathered.lines.size >= GATHERED_BYTES)
+			trail_flush();
+	} else {
+		write_out(line);
+	}
+}
+
+/* The date is made once a second; within it only the thousandths change. */
+static struct span date_text(int64_t wall_ms)
+{
+	static _Thread_local char text[DATE_BYTES];
+	static _Thread_local size_t size;
+	static _Thread_local int64_t second = INT64_MIN;
+	struct buf date;
+
+	if (wall_ms / 1000 != second || wall_ms < 0) {
+		buf_over(&date, text, sizeof text);
+		text_date(&date, wall_ms);
+		size = date.size;
+		second = wall_ms / 1000;
+	} else {
+		for (int i = 0, left = (int)(wall_ms % 1000); i < 3; i++, left /= 10)
+			text[size - 2 - (size_t)i] = (char)('0' + left % 10);
+	}
+	return (struct span){ text, size };
 }
 
 void trail_note(const struct trail *t, enum event e, const struct trail_field *fields, size_t count)
 {
 	const struct event_row *row = event_row(e);
-	struct buf b, date;
+	struct buf b;
 
 	choose_form();
 	if (row->level < lowest_level || form == TRAIL_SILENT)
 		return;
-	buf_init(&b, 64 * 1024);
-	buf_init(&date, 64);
-	text_date(&date, clock_wall_ms());
+	buf_init(&b, LINE_BYTES_MAX);
+	buf_room(&b, LINE_BYTES);
 	if (form == TRAIL_JOURNAL)
 		buf_print(&b, "<%c>", level_priorities[row->level]);
 	if (form == TRAIL_JSON)
 		buf_put_byte(&b, '{');
-	put_field(&b, "time", buf_span(&date), true);
+	put_field(&b, "time", date_text(clock_wall_ms()), true);
 	put_field(&b, "level", span_of(level_names[row->level]), true);
 	put_field(&b, "role", span_of(t->role), true);
 	put_field(&b, "event", span_of(row->name), true);
@@ -169,7 +252,6 @@ void trail_note(const struct trail *t, enum event e, const struct trail_field *f
 	put_fields(&b, row, fields, count);
 	put_field(&b, "says", span_of(row->says), true);
 	buf_put(&b, form == TRAIL_JSON ? SPAN("}\n") : SPAN("\n"));
-	write_line(buf_span(&b));
+	write_line(buf_span(&b), row->level);
 	buf_free(&b);
-	buf_free(&date);
 }

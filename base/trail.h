@@ -4,7 +4,7 @@
  *           searched and translated, and a secret has no way in.
  * Promise   One record a call, in RFC 3339 UTC: logfmt on a terminal, JSON lines otherwise, with a `<N>` priority before the line under
  *           systemd. Field values are cleaned: no record can be split or faked by input.
- * Owns      The lines that are being written; nothing after the call.
+ * Owns      The lines that are being written, and those a loop's thread gathers until its turn ends or the process panics.
  * Refuses   Fields that are not in the row: panics in test builds, marks them in others.
  * See       tables/events.def */
 #pragma once
@@ -51,6 +51,10 @@ void trail_configure(enum trail_form, enum level lowest);
 
 /* As a daemon speaks: for the journal under systemd, logfmt on a terminal, JSON lines otherwise; from the level of that name on, info where it is none. */
 void trail_configure_named(struct span level_name);
+
+/* While a thread gathers, its lines below `warning` wait for trail_flush(), which a loop calls once a turn: one write for many lines. */
+void trail_gather(bool);
+void trail_flush(void);
 
 /* Where lines go instead of standard error; for replay and tests. NULL restores. */
 void trail_redirect(void (*write)(void *self, struct span line), void *self);

@@ -23,6 +23,7 @@ void letter_begin(struct letter *l, const struct letter_settings *settings)
 {
 	size_t used = 0;
 
+	letter_fini(l);
 	*l = (struct letter){ .is_begun = true, .settings = *settings };
 	l->settings.host = keep(l, &used, settings->host);
 	l->settings.helo = keep(l, &used, settings->helo);
@@ -97,9 +98,11 @@ static enum fault header_ended(struct letter *l)
 	if (f != FAULT_OK)
 		return f;
 	snprintf(id, sizeof id, "%llx-%llu", (unsigned long long)s->session, (unsigned long long)s->serial);
-	snprintf(message_id, sizeof message_id, "%s.%016llx@%.*s", id, (unsigned long long)rand_below(UINT64_MAX), SPAN_ARGS(s->host));
 	trace.id = span_of(id);
-	edits.message_id = span_of(message_id);
+	if (!l->header.has_message_id) {
+		snprintf(message_id, sizeof message_id, "%s.%016llx@%.*s", id, (unsigned long long)rand_below(UINT64_MAX), SPAN_ARGS(s->host));
+		edits.message_id = span_of(message_id);
+	}
 	buf_init(&out, s->header_bytes_max + HEADER_ROOM_BYTES);
 	f = header_write(&l->header, &edits, &out);
 	if (f == FAULT_OK)
@@ -153,5 +156,6 @@ void letter_fini(struct letter *l)
 {
 	if (l->is_begun)
 		buf_free(&l->block);
+	seal_hash_free(&l->hash);
 	l->is_begun = false;
 }

@@ -9,3 +9,6 @@
 
 /* Of these bytes, behind those that gave `before` (0 at the start). */
 uint32_t crc_of(uint32_t before, struct span);
+
+/* The same without the processor's instruction for it, which other machines do: for tests. */
+uint32_t crc_by_tables(uint32_t before, struct span);

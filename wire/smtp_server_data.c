@@ -1,26 +1,7 @@
+#include "wire/line_ends.h"
 #include "wire/smtp_server_inner.h"
 
 #include <string.h>
-
-/* Whether every line end in a run is CR LF and no byte is NUL; `last` is the byte before it. Line by line with
- * memchr(), which is several times as fast as looking at each byte. */
-static bool is_clean(struct span run, char last)
-{
-	size_t at = run.at[0] == '\n';
-
-	if ((last == '\r') != (at == 1) || memchr(run.at, '\0', run.size))
-		return false;
-	while (at < run.size) {
-		size_t end = at + span_find_byte(span_slice(run, at, run.size), '\r');
-
-		if (memchr(run.at + at, '\n', end - at))
-			return false;
-		if (end + 1 < run.size && run.at[end + 1] != '\n')
-			return false;
-		at = end + 2;
-	}
-	return true;
-}
 
 /* Where a run first offends against CR LF line ends, or its size; `last` is the byte before it. */
 static size_t first_offence(struct span run, char last, enum fault *fault_out)
@@ -55,7 +36,7 @@ static void pass(struct smtp_server *s, struct span run)
 	s->body_last = run.at[run.size - 1];
 	if (s->spoiled != FAULT_OK)
 		return;
-	if (s->mail.body != PARAMETERS_BINARYMIME && !is_clean(run, last))
+	if (s->mail.body != PARAMETERS_BINARYMIME && !line_ends_clean(run, last))
 		good = first_offence(run, last, &f);
 	if (good > room) {
 		good = (size_t)room;
@@ -85,21 +66,25 @@ void smtp_server_data_begin(struct smtp_server *s)
 	s->message_ms = s->now_ms;
 }
 
-/* The size of the run at the start that ends where a line begins with a dot, or at the end of the bytes. */
+static bool begins_line(const struct smtp_server *s, struct span bytes, size_t at)
+{
+	return bytes.at[at - 1] == '\n' && (at > 1 ? bytes.at[at - 2] : s->body_last) == '\r';
+}
+
+/* The size of the run at the start that ends where a line begins with a dot, or at the end of the bytes. Dots are looked for: most mail has far
+ * fewer of them than of lines. */
 static size_t run_size(struct smtp_server *s, struct span bytes)
 {
-	size_t at = 0;
+	size_t at = 1;
 
-	for (;;) {
-		const char *found = memchr(bytes.at + at, '\n', bytes.size - at);
-		size_t next = found ? (size_t)(found - bytes.at) + 1 : bytes.size;
-		bool line = found && (next > 1 ? bytes.at[next - 2] : s->body_last) == '\r';
-
-		s->body_state = line ? BODY_LINE_START : BODY_INSIDE;
-		if (next == bytes.size || (line && bytes.at[next] == '.'))
-			return next;
-		at = next;
+	while (at < bytes.size) {
+		at += span_find_byte(span_slice(bytes, at, bytes.size), '.');
+		if (at == bytes.size || begins_line(s, bytes, at))
+			break;
+		at++;
 	}
+	s->body_state = begins_line(s, bytes, at) ? BODY_LINE_START : BODY_INSIDE;
+	return at;
 }
 
 /* The dot that opened the line is gone: it was stuffed, or is the end (RFC 5321 4.5.2). */

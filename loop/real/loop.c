@@ -1,6 +1,7 @@
 #include "loop/loop.h"
 
 #include "base/panic.h"
+#include "base/trail.h"
 #include "loop/real/inner.h"
 #include "loop/timers.h"
 
@@ -128,6 +129,7 @@ static void on_before(uv_prepare_t *before)
 
 	list_run(&l->end);
 	list_run(&l->dead);
+	trail_flush();
 	if (l->soon.next != &l->soon || l->end.next != &l->end)
 		next = 0;
 	if (next == INT64_MAX) {
@@ -254,8 +256,10 @@ void loop_free(struct loop **loop)
 void loop_run(struct loop *l)
 {
 	l->runs = true;
+	trail_gather(true);
 	uv_update_time(&l->uv);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
+	trail_gather(false);
 	l->runs = false;
 }
 
