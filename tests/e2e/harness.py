@@ -2,6 +2,7 @@
 
 Nothing here decides whether a test passes; it starts things, types what a person would type, and ends everything.
 """
+import functools
 import http.client
 import http.cookiejar
 import html.parser
@@ -13,6 +14,7 @@ import signal
 import smtplib
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -49,6 +51,26 @@ def wait_until(what, is_so, patience=PATIENCE):
             return result
         time.sleep(0.02)
     raise AssertionError(f"never happened: {what}")
+
+
+def as_root(words):
+    """The command line that runs them as root, where need be in a user namespace in which an ordinary user is root; it takes subordinate ids."""
+    return list(words) if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--", *words]
+
+
+def needs_root(test):
+    """For what the system grants to root alone. An ordinary user has the test run in a namespace, and gets its verdict."""
+    @functools.wraps(test)
+    def run(self):
+        if os.geteuid() == 0:
+            test(self)
+            return
+        words = as_root([sys.executable, "-W", "ignore::ResourceWarning", "-m", "unittest", self.id()])
+        done = subprocess.run(words, cwd=os.path.dirname(os.path.abspath(__file__)), capture_output=True, text=True, timeout=10 * PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stderr, r"Ran 1 test")
+        self.assertNotIn("skipped", done.stderr)
+    return run
 
 
 class Process:

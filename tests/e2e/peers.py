@@ -12,7 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from harness import PATIENCE, ROOT, Process, wait_until
+from harness import PATIENCE, ROOT, Process, as_root, wait_until
 
 PEERS = os.path.join(ROOT, "tests", "peers")
 CLIENT_ID, CLIENT_SECRET = "postern", "the secret of the registration"
@@ -33,10 +33,6 @@ def node():
     """The machine's Node where it is new enough, else the one that npm brought."""
     pinned = os.path.join(PEERS, "node", "node_modules", "node", "bin", "node")
     return pinned if os.path.exists(pinned) else "node"
-
-
-def as_root(words):
-    return words if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--map-auto", "--", *words]
 
 
 def is_listening(port):

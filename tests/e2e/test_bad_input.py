@@ -324,6 +324,7 @@ class Machine(Case):
             self.assertEqual(submit(session, text=letter(number=9))[0], 250)
         wait_until("new mail passes", lambda: any("9." in str(m) for m in self.twin.mail()))
 
+    @harness.needs_root
     def test_full_disk(self):
         gateway = self.postern(more="segment_bytes = 1048576\n")
         gateway.add_mailbox(self.twin)

@@ -120,7 +120,7 @@ class Fake(socketserver.ThreadingTCPServer):
         self.context.load_cert_chain(authority.certificate, authority.key)
         self.is_vulnerable = is_vulnerable
         super().__init__(("127.0.0.1", 0), Vulnerable)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def handle_error(self, request, client_address):
         """A client that hangs up is what this is about."""

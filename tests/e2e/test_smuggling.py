@@ -104,7 +104,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.is_chunking = False
         self.__dict__.update(more)
         super().__init__(("127.0.0.1", 0), handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def port(self):
