@@ -188,6 +188,26 @@ static void in_french(void **state)
 	assert_false(needs.eight_bit);
 }
 
+/* The remedy's command holds the address of the mailbox that was used, as one word of a shell. */
+static void remedies_name_the_mailbox(void **state)
+{
+	static const struct { const char *mailbox, *wanted; } cases[] = {
+		{ "box@example.org", "`postern mailbox link box@example.org`" },
+		{ "b;id@example.org", "`postern mailbox link 'b;id@example.org'`" },
+		{ "b\r\nBcc: x@example.org", "`postern mailbox link <address>`" },
+		{ "", "`postern mailbox link <address>`" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		start();
+		report.mailbox = span_of(cases[i].mailbox);
+		outcome_own(&outcome, FAULT_NOT_LINKED);
+		compose();
+		assert_true(has(cases[i].wanted));
+		assert_false(has("Bcc:"));
+	}
+}
+
 /* Every row has its words in both languages, within lines that may be sent. */
 static void every_fault_in_both_languages(void **state)
 {
@@ -386,6 +406,6 @@ static void loop_mark(void **state)
 	assert_false(dsn_is_report((struct span){ "", 0 }));
 }
 
-TESTS(whole_report, notify_ret_outcome_matrix, names_only_who_wants_it, status_fits_the_action, in_french,
+TESTS(whole_report, notify_ret_outcome_matrix, names_only_who_wants_it, status_fits_the_action, in_french, remedies_name_the_mailbox,
       every_fault_in_both_languages, t_smuggle_15_reports, boundary_is_not_in_the_message, content_that_may_not_return,
       utf8_addresses, thousand_recipients, xtext, loop_mark)
