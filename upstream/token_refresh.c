@@ -62,9 +62,20 @@ void token_works(struct token *t)
 		t->all->host->changed(t->all->host_self, t->mailbox, FAULT_OK, SPAN(""));
 }
 
-static void failed_until(struct token *t, enum fault fault, struct span why, int64_t wait_ms)
+/* An answer that is too large, say, is no fault of the mail that waits for it: that waits on, or is held, and is never refused. */
+static enum fault trouble_of(enum fault fault)
+{
+	enum fault_class class = fault_row(fault)->class;
+
+	bool passes = class == FAULT_CLASS_RETRY || class == FAULT_CLASS_HOLD || class == FAULT_CLASS_INTERNAL;
+
+	return passes ? fault : FAULT_UPSTREAM_BROKEN;
+}
+
+static void failed_until(struct token *t, enum fault reason, struct span why, int64_t wait_ms)
 {
 	bool good = token_is_good(t) && !t->forced;
+	enum fault fault = trouble_of(reason);
 
 	token_set_why(t, fault, why);
 	t->state = TOKEN_IDLE;

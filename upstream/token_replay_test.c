@@ -320,6 +320,20 @@ static void failures_are_tried_ever_more_slowly(void **state)
 	tear_down(&b);
 }
 
+/* Whatever the transport says of it: the mail that waits is not at fault. */
+static void an_answer_that_is_too_large_is_tried_again(void **state)
+{
+	static char huge[1024 * 1024];
+	struct bench b;
+
+	memset(huge, 'x', sizeof huge - 1);
+	SET_UP(&b, { 200, huge, NULL, false }, { 200, NULL, NULL, false });
+	assert_int_equal(want(&b, 0), FAULT_UPSTREAM_BROKEN);
+	pass(10 * 1000);
+	assert_int_equal(want(&b, 0), FAULT_OK);
+	tear_down(&b);
+}
+
 static void a_slow_endpoint_is_given_up_and_not_asked_twice(void **state)
 {
 	struct bench b;
@@ -547,7 +561,7 @@ static void requests_in_flight_have_a_ceiling(void **state)
 }
 
 TESTS(fifty_waiters_share_one_refresh, a_token_serves_from_memory_and_is_renewed_ahead_of_its_end, an_unused_token_is_left_to_end,
-      a_provider_that_asks_for_patience_gets_it, failures_are_tried_ever_more_slowly, a_slow_endpoint_is_given_up_and_not_asked_twice,
+      a_provider_that_asks_for_patience_gets_it, failures_are_tried_ever_more_slowly, an_answer_that_is_too_large_is_tried_again, a_slow_endpoint_is_given_up_and_not_asked_twice,
       an_answer_that_was_cut_is_asked_for_again_where_the_old_token_counts,
       an_answer_that_was_cut_needs_a_person_where_tokens_are_good_once, the_token_before_is_tried_when_the_newest_is_refused,
       what_a_person_mended_is_noticed, a_token_is_given_to_nobody_before_it_is_stored, a_refused_token_is_renewed_once,

@@ -289,6 +289,8 @@ static void collect(struct http_client *c)
 		else if (f->verify_error != X509_V_OK)
 			snprintf(f->why, sizeof f->why, "certificate: %s",
 				 X509_verify_cert_error_string(f->verify_error));
+		else if (message->data.result == CURLE_SEND_FAIL_REWIND) /* its own words say nothing to anybody */
+			snprintf(f->why, sizeof f->why, "the kept connection was closed before an answer came");
 		else if (f->fault != FAULT_OK && !*f->why)
 			snprintf(f->why, sizeof f->why, "%s", curl_easy_strerror(message->data.result));
 		finish(f);
