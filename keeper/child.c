@@ -12,8 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { SELF_FD = 4 };
 
 static unsigned role_order(enum role r)
 {
@@ -46,7 +49,7 @@ static void become(struct child_user user)
 }
 
 /* Runs in the child: only calls that are safe after fork. */
-static void run(enum role role, unsigned index, struct child_user user, int link_fd, int self_fd)
+static void run(enum role role, unsigned index, struct child_user user, int link_fd, int watcher_fd, int self_fd)
 {
 	char number[12];
 	char *const words[] = { "postern", "role", (char *)role_name(role), number, NULL };
@@ -55,39 +58,46 @@ static void run(enum role role, unsigned index, struct child_user user, int link
 	snprintf(number, sizeof number, "%u", index);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (dup2(link_fd, 3) < 0)
+	if (dup2(link_fd, CHILD_LINK_FD) < 0 || dup2(self_fd, SELF_FD) < 0 || dup2(watcher_fd, CHILD_WATCHER_FD) < 0)
 		_exit(122);
-	if (self_fd != 4 && dup2(self_fd, 4) < 0)
-		_exit(122);
-	fcntl(4, F_SETFD, FD_CLOEXEC);
-	syscall(SYS_close_range, 5u, ~0u, 0u);
+	fcntl(SELF_FD, F_SETFD, FD_CLOEXEC);
+	syscall(SYS_close_range, CHILD_WATCHER_FD + 1u, ~0u, 0u);
 	become(user);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user would have cleared it */
-	syscall(SYS_execveat, 4, "", words, environ, AT_EMPTY_PATH);
+	syscall(SYS_execveat, SELF_FD, "", words, environ, AT_EMPTY_PATH);
 	_exit(123);
 }
 
-pid_t child_start(enum role role, unsigned index, struct child_user user, int *link_fd_out)
+/* Keeps a descriptor clear of those that the child gives a meaning. */
+static void lift(int *fd)
 {
-	int ends[2], self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	pid_t pid;
+	int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CHILD_WATCHER_FD + 1);
 
-	if (self_fd < 0 || stream_pair(ends))
+	if (lifted < 0)
 		fatal("cannot start a role: %s", strerror(errno));
-	/* Keep both clear of 3 and 4, which the child gives a meaning. */
-	while (self_fd >= 0 && self_fd < 5)
-		self_fd = fcntl(self_fd, F_DUPFD_CLOEXEC, 5);
-	while (ends[1] >= 0 && ends[1] < 5)
-		ends[1] = fcntl(ends[1], F_DUPFD_CLOEXEC, 5);
-	pid = fork();
-	if (pid == 0)
-		run(role, index, user, ends[1], self_fd);
-	close(ends[1]);
+	close(*fd);
+	*fd = lifted;
+}
+
+struct child_ends child_start(enum role role, unsigned index, struct child_user user)
+{
+	int link[2], watch[2], self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct child_ends ends;
+
+	if (self_fd < 0 || stream_pair(link) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, watch))
+		fatal("cannot start a role: %s", strerror(errno));
+	lift(&self_fd);
+	lift(&link[1]);
+	lift(&watch[1]);
+	ends = (struct child_ends){ fork(), link[0], watch[0] };
+	if (ends.pid == 0)
+		run(role, index, user, link[1], watch[1], self_fd);
+	close(link[1]);
+	close(watch[1]);
 	close(self_fd);
-	*link_fd_out = ends[0];
-	if (pid < 0) {
-		close(ends[0]);
-		*link_fd_out = -1;
+	if (ends.pid < 0) {
+		close(ends.link_fd);
+		close(ends.alarm_fd);
 	}
-	return pid;
+	return ends;
 }

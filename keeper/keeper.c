@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "base/secret.h"
 #include "base/trail.h"
+#include "keeper/alarm.h"
 #include "keeper/child.h"
 #include "keeper/confine.h"
 #include "keeper/outfit.h"
@@ -232,17 +233,19 @@ static void child_begin(struct child *c)
 {
 	struct keeper *k = c->keeper;
 	struct child_user user;
-	int link_fd;
+	struct child_ends ends;
 
 	if (!child_user(k->outfit->config, c->role, &user))
 		fatal("no user %.*s-%s on this machine, and no uid_base: add them, or start as an ordinary user", SPAN_ARGS(k->outfit->config->user),
 		      role_name(c->role));
-	c->pid = child_start(c->role, c->index, user, &link_fd);
-	if (c->pid < 0)
+	ends = child_start(c->role, c->index, user);
+	if (ends.pid < 0)
 		fatal("cannot start a role: %s", strerror(errno));
+	c->pid = ends.pid;
+	alarm_start_take(ends.alarm_fd, c->role, c->index);
 	c->started_at_ms = loop_now_ms(k->loop);
 	c->is_ready = c->is_drained = false;
-	c->link = link_new_take(k->loop, link_fd, ROLE_KEEPER, c->role, c->index, &child_events, c);
+	c->link = link_new_take(k->loop, ends.link_fd, ROLE_KEEPER, c->role, c->index, &child_events, c);
 	TRAIL(&k->trail, EVENT_ROLE_STARTED, TRAIL_TEXT("name", span_of(role_name(c->role))), TRAIL_NUMBER("index", c->index),
 	      TRAIL_NUMBER("pid", c->pid));
 	give_all(c, false);
@@ -370,19 +373,22 @@ static void start_children(struct keeper *k)
 				introduce(&k->children[i], &k->children[j]);
 }
 
-/* The two roles with a directory get it, in their own name. */
-static void make_directories(struct keeper *k)
+/* The roles with a place get it, in their own name. */
+static void make_places(struct keeper *k)
 {
-	static const struct { const char *name; enum role role; } wanted[] = { { "vault", ROLE_VAULT }, { "spool", ROLE_POST } };
 	const struct config *c = k->outfit->config;
 
-	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-		char *path = arena_text(c->arena, arena_print(c->arena, "%.*s/%s", SPAN_ARGS(c->data), wanted[i].name));
+	for (unsigned role = ROLE_KEEPER; role & ROLE_ANY; role <<= 1) {
+		const char *place = confine_place(role);
 		struct child_user user;
+		char *path;
 
+		if (!place)
+			continue;
+		path = arena_text(c->arena, arena_print(c->arena, "%.*s/%s", SPAN_ARGS(c->data), place));
 		if (mkdir(path, 0700) && errno != EEXIST)
 			fatal("cannot make %s: %s", path, strerror(errno));
-		if (child_user(c, wanted[i].role, &user) && user.uid != (uid_t)-1 && chown(path, user.uid, user.gid))
+		if (child_user(c, role, &user) && user.uid != (uid_t)-1 && chown(path, user.uid, user.gid))
 			fatal("cannot give %s to its role: %s", path, strerror(errno));
 	}
 }
@@ -411,7 +417,7 @@ int keeper_main(const struct keeper_options *options)
 	if (outfit_open(&k->outfit, options->config_path, options->port_base, NULL, why, sizeof why) != FAULT_OK)
 		fatal("%s", why);
 	trail_configure_named(k->outfit->config->log_level);
-	make_directories(k);
+	make_places(k);
 	k->mac_key = secret_random(MAC_KEY_BYTES);
 	k->loop = loop_new();
 	timer_init(&k->deadline, k->loop, on_deadline, k);

@@ -4,6 +4,7 @@
 #include "base/panic.h"
 #include "base/secret.h"
 #include "base/trail.h"
+#include "keeper/child.h"
 #include "keeper/confine.h"
 #include "loop/link.h"
 #include "loop/prepare.h"
@@ -13,9 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-enum { KEEPER_FD = 3, FILES_MAX = 160, LISTENERS_MAX = 160, FILE_BYTES_MAX = 4 * 1024 * 1024, ARENA_BYTES = 64 * 1024 * 1024 };
+enum { FILES_MAX = 160, LISTENERS_MAX = 160, FILE_BYTES_MAX = 4 * 1024 * 1024, ARENA_BYTES = 64 * 1024 * 1024 };
 
 /* What came from the keeper since the last `go`. */
 struct given {
@@ -40,6 +42,7 @@ struct host {
 	void *role;
 	struct given *now, *next; /* in force; being gathered */
 	struct secret *mac_key;
+	int watcher;
 	struct early_peer early[LISTENERS_MAX];
 	size_t early_count;
 };
@@ -150,9 +153,18 @@ static void say_drained(void *self)
 
 static const char *directory_of(const struct host *h, struct arena *arena)
 {
-	const char *name = h->face->role == ROLE_VAULT ? "vault" : h->face->role == ROLE_POST ? "spool" : NULL;
+	const char *name = confine_place(h->face->role);
 
 	return name ? arena_print(arena, "%.*s/%s", SPAN_ARGS(h->next->config->data), name).at : NULL;
+}
+
+/* Started by hand, as tests do, a role has nobody who watches. */
+static int watcher(void)
+{
+	int type;
+	socklen_t size = sizeof type;
+
+	return getsockopt(CHILD_WATCHER_FD, SOL_SOCKET, SO_TYPE, &type, &size) ? -1 : CHILD_WATCHER_FD;
 }
 
 /* The order matters: libraries read their files, the confinement falls, only then the role begins. */
@@ -164,7 +176,7 @@ static void begin(struct host *h)
 
 	trail_configure_named(h->next->config->log_level);
 	loop_prepare();
-	confine_role(h->face->role, directory_of(h, h->next->arena));
+	confine_role(h->face->role, directory_of(h, h->next->arena), h->watcher);
 	s->mac_key = secret_borrow(h->mac_key);
 	s->ready = say_ready;
 	s->drained = say_drained;
@@ -264,8 +276,9 @@ int role_main(struct span name, unsigned index)
 		fatal("there is no role of that name");
 	trail_init(&h->trail, role_name(h->face->role), SPAN(""));
 	h->next = given_new();
+	h->watcher = watcher();
 	h->loop = loop_new();
-	h->keeper = link_new_take(h->loop, KEEPER_FD, h->face->role, ROLE_KEEPER, index, &keeper_events, h);
+	h->keeper = link_new_take(h->loop, CHILD_LINK_FD, h->face->role, ROLE_KEEPER, index, &keeper_events, h);
 	loop_run(h->loop);
 	if (h->role)
 		h->face->free(&h->role);

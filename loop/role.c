@@ -20,8 +20,8 @@ bool role_files(const struct role_start *s, struct span purpose, struct buf *out
 static const struct {
 	enum role one, other;
 } peers[] = {
-	{ ROLE_GATE, ROLE_VAULT }, { ROLE_GATE, ROLE_POST }, { ROLE_POST, ROLE_VAULT },
-	{ ROLE_DESK, ROLE_VAULT }, { ROLE_DESK, ROLE_POST }, { ROLE_DESK, ROLE_GATE },
+#define PEER(one, other, about) { ROLE_##one, ROLE_##other },
+#include "tables/confine.def"
 };
 
 bool role_are_peers(enum role a, enum role b)

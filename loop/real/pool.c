@@ -113,7 +113,7 @@ static void *run(void *self)
 
 	pthread_setname_np(pthread_self(), p->name);
 	if (p->low_priority)
-		setpriority(PRIO_PROCESS, (id_t)gettid(), LOW_NICENESS);
+		setpriority(PRIO_PROCESS, 0, LOW_NICENESS); /* of this thread */
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
 		struct job job;

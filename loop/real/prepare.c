@@ -5,6 +5,7 @@
 
 #include <ares.h>
 #include <curl/curl.h>
+#include <jansson.h>
 #include <malloc.h>
 #include <openssl/ssl.h>
 #include <sodium.h>
@@ -34,6 +35,16 @@ static void *wipe_and_move(void *at, size_t size)
 	return moved;
 }
 
+/* Both would open /dev/urandom at their first use, and without it take the time of day: names of temporary files and the places of JSON keys in their
+ * tables, which a stranger chooses, could be guessed. */
+static void seed(void)
+{
+	unsigned char byte;
+
+	sqlite3_randomness(sizeof byte, &byte);
+	json_object_seed(0);
+}
+
 void loop_prepare(void)
 {
 	tzset();
@@ -45,4 +56,5 @@ void loop_prepare(void)
 		fatal("the network libraries do not start");
 	if (sqlite3_initialize())
 		fatal("SQLite does not start");
+	seed();
 }

@@ -158,6 +158,8 @@ class Failed(Exception):
 class Postern(Process):
     """`more` goes into the boot file; `listeners` replaces those that init wrote."""
 
+    only_its_page = True  # whether a role that calls what is not on its page (tables/confine.def) fails the test
+
     def __init__(self, directory, twin=None, more="", listeners=None, name="postern", env=None):
         self.directory = directory
         self.data = os.path.join(directory, name + "-data")
@@ -183,6 +185,9 @@ class Postern(Process):
 
     def start(self):
         super().__init__(self.directory, self.name, [PROGRAM, "serve", "--data", self.data], environment(**self.extra_env))
+        self.read_ports()
+
+    def read_ports(self):
         self.line("ready")
         self.ports = {}
         for line in self.output().split("\n"):
@@ -213,6 +218,13 @@ class Postern(Process):
                 except ValueError:
                     continue
         return found
+
+    def end(self):
+        code = super().end()
+        strange = [line for line in self.log().split("\n") if "keeper.forbidden_call" in line]
+        if strange and self.only_its_page:
+            raise AssertionError("a call that is not on the role's page: " + "; ".join(strange[:5]))
+        return code
 
     def kill(self, role):
         os.kill(self.roles()[role], signal.SIGKILL)
