@@ -154,7 +154,8 @@ static bool put_envelope(struct arrival *a, const struct message_mail_begin *m, 
 		.recipients = m->recipients,
 	};
 
-	return record_message_begin(&a->payload, &e);
+	/* What is written behind the body must fit too. */
+	return record_message_begin(&a->payload, &e) && a->payload.size + TAIL_BYTES <= RECORD_BYTES_MAX;
 }
 
 /* Checks the grant, once; only its moment is looked at again at the end. */

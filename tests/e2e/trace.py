@@ -5,6 +5,8 @@ import re
 
 import harness
 
+# The shipped build: a sanitizer has calls of its own.
+PROGRAM = os.path.join(harness.BUILD, "release", "postern")
 CALL = re.compile(r"(\w+)\(")
 
 
@@ -14,7 +16,7 @@ class Traced(harness.Postern):
     def start(self):
         self.traces = os.path.join(self.directory, self.name + "-traces")
         os.makedirs(self.traces, exist_ok=True)
-        words = ["strace", "-ff", "-qq", "-v", "-s", "64", "-o", os.path.join(self.traces, "t"), harness.PROGRAM, "serve", "--data", self.data]
+        words = ["strace", "-ff", "-qq", "-v", "-s", "64", "-o", os.path.join(self.traces, "t"), PROGRAM, "serve", "--data", self.data]
         harness.Process.__init__(self, self.directory, self.name, words, harness.environment(**self.extra_env))
         self.read_ports()
 
