@@ -200,7 +200,7 @@ static void write_line(struct span line, enum level level)
 {
 	if (redirected) {
 		redirected(redirected_self, line);
-	} else if (gathered.gathers) {
+	} else if (gathered.gathers && lowest_level > LEVEL_DEBUG) {
 		buf_put(&gathered.lines, line);
 		if (level >= LEVEL_WARNING || gathered.lines.size >= GATHERED_BYTES)
 			trail_flush();
@@ -229,13 +229,18 @@ static struct span date_text(int64_t wall_ms)
 	return (struct span){ text, size };
 }
 
+bool trail_says(enum event e)
+{
+	choose_form();
+	return event_row(e)->level >= lowest_level && form != TRAIL_SILENT;
+}
+
 void trail_note(const struct trail *t, enum event e, const struct trail_field *fields, size_t count)
 {
 	const struct event_row *row = event_row(e);
 	struct buf b;
 
-	choose_form();
-	if (row->level < lowest_level || form == TRAIL_SILENT)
+	if (!trail_says(e))
 		return;
 	buf_init(&b, LINE_BYTES_MAX);
 	buf_room(&b, LINE_BYTES);

@@ -41,6 +41,9 @@ void trail_init(struct trail *, const char *role, struct span about);
 	trail_note(trail, event, (const struct trail_field[]){ { 0 }, ##__VA_ARGS__ } + 1,                         \
 		   sizeof((const struct trail_field[]){ { 0 }, ##__VA_ARGS__ }) / sizeof(struct trail_field) - 1)
 
+/* Whether an event of that level is written at all: for callers with work to do before they can say it. */
+bool trail_says(enum event);
+
 /* What TRAIL() calls: writes one record with `count` fields, unless the event's level is below the one configured. */
 void trail_note(const struct trail *, enum event, const struct trail_field *, size_t count);
 
@@ -52,7 +55,8 @@ void trail_configure(enum trail_form, enum level lowest);
 /* As a daemon speaks: for the journal under systemd, logfmt on a terminal, JSON lines otherwise; from the level of that name on, info where it is none. */
 void trail_configure_named(struct span level_name);
 
-/* While a thread gathers, its lines below `warning` wait for trail_flush(), which a loop calls once a turn: one write for many lines. */
+/* While a thread gathers, its lines below `warning` wait for trail_flush(), which a loop calls once a turn: one write for many lines.
+ * Not where `debug` is written: who looks so closely wants to know what was last, also of a process that is killed. */
 void trail_gather(bool);
 void trail_flush(void);
 

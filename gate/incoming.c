@@ -21,6 +21,7 @@ void incoming_drop(struct session *s)
 {
 	if (!s->in.is_open)
 		return;
+	session_step(s, "dropped");
 	if (s->in.is_begun && s->gate->post)
 		link_send(s->gate->post, &MESSAGE_OF(mail_drop, .session = s->id, .serial = s->in.serial));
 	metric_add(METRIC_GATE_MESSAGES, "dropped", 1);
@@ -58,6 +59,7 @@ static void letter_ready(struct session *s)
 
 	if (letter_is_begun(&s->in.letter))
 		return;
+	session_step(s, "receiving");
 	buf_init(&peer, 128);
 	letter_begin(&s->in.letter,
 		     &(struct letter_settings){
@@ -126,6 +128,7 @@ void incoming_end(struct session *s)
 	link_send(s->gate->post, &MESSAGE_OF(mail_end, .session = s->id, .serial = in->serial, .message_id = letter_message_id(&in->letter),
 					     .digest = { (char *)digest, sizeof digest }));
 	in->is_ended = true;
+	session_step(s, "ended");
 	s->waits_post = true;
 }
 

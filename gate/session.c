@@ -36,6 +36,11 @@ void session_note_refused(struct session *s, enum fault f, struct span user, str
 	buf_free(&peer);
 }
 
+void session_step(const struct session *s, const char *step)
+{
+	TRAIL(&s->trail, EVENT_SESSION_STEP, TRAIL_TEXT("step", span_of(step)));
+}
+
 /* --- logins */
 
 static void ask_vault(struct session *s, uint8_t mechanism, struct span user, struct span password)
@@ -48,6 +53,7 @@ static void ask_vault(struct session *s, uint8_t mechanism, struct span user, st
 					      .tls = stream_tls_version(s->stream)));
 	buf_free(&peer);
 	s->waits_vault = true;
+	session_step(s, "grant");
 }
 
 static void on_authorize(struct session *s, const struct smtp_server_wish *w)
@@ -152,6 +158,7 @@ void session_authorized(struct session *s, const struct message_authorized *m)
 	if (!s->waits_vault)
 		return;
 	s->waits_vault = false;
+	session_step(s, "granted");
 	if (f == FAULT_OK)
 		f = take_grant(s, m->grant);
 	s->is_by_network = s->waits_network;

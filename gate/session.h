@@ -64,6 +64,9 @@ struct session {
 	struct smtp_server core;
 };
 
+/* Says at debug level which step the session has come to. */
+void session_step(const struct session *, const char *step);
+
 /* Does what the core wishes; called after anything was told to it. */
 void session_pump(struct session *);
 

@@ -74,6 +74,17 @@ static void on_more(void *self)
 	body_next(d->reading);
 }
 
+static void on_step(void *self, enum smtp_way_step step)
+{
+	static const char *const names[] = {
+		[SMTP_WAY_ASKS] = "asking", [SMTP_WAY_DIALS] = "connecting", [SMTP_WAY_SIGNS_IN] = "signing_in",
+		[SMTP_WAY_BEGINS] = "envelope", [SMTP_WAY_SENDS] = "body", [SMTP_WAY_AWAITS] = "dot",
+	};
+	const struct delivery *d = self;
+
+	post_step(d->post, d->mail->id, names[step]);
+}
+
 /* --- what came of it */
 
 static const struct outcome *outcome_at(const struct delivery *d, size_t i)
@@ -277,31 +288,29 @@ static void on_refusal_written(void *self)
 	struct delivery *d = self;
 
 	resubmit_forget(queue_resubmit(d->post->queue), d->mail->id);
-	if (settle_is_awaited(d->mail))
+	if (settle_is_awaited(d->mail)) {
+		post_step(d->post, d->mail->id, "refused");
 		settle_refused(d->mail, d->first_refused);
-	else
+	} else {
 		make_report(d, true);
+	}
 	finish(d);
 }
 
-static void end_accepted(struct delivery *d, bool reported)
+/* Whoever comes again is told the same, where it was accepted in part too: sent anew, some would get it twice. */
+static void end_accepted(struct delivery *d)
 {
 	struct mail *m = d->mail;
-	unsigned accepted = 0;
 	char words[OUTCOME_WORDS_BYTES];
 	struct buf says;
 
-	for (uint32_t i = 0; i < m->recipient_count; i++)
-		accepted += m->statuses[i] == RECORD_ACCEPTED;
+	_Static_assert((int)MAIL_PARTLY_BYTES <= (int)OUTCOME_WORDS_BYTES, "both fit");
 	buf_init(&says, 4096);
-	if (accepted == m->recipient_count)
+	if (mail_accepted_count(m) == m->recipient_count)
 		buf_print(&says, "accepted by %s: %.*s", d->host, (int)outcome_words(d->first_accepted, words).size, words);
 	else
-		buf_print(&says, "accepted for %u of %u%s", accepted, m->recipient_count, reported ? ", report follows" : "");
-	if (accepted == m->recipient_count)
-		resubmit_accepted(queue_resubmit(d->post->queue), m->id, buf_span(&says));
-	else
-		resubmit_forget(queue_resubmit(d->post->queue), m->id);
+		buf_put(&says, mail_partly_words(m, words));
+	resubmit_accepted(queue_resubmit(d->post->queue), m->id, buf_span(&says));
 	settle_accepted(m, buf_span(&says));
 	buf_free(&says);
 }
@@ -309,16 +318,16 @@ static void end_accepted(struct delivery *d, bool reported)
 /* Every recipient has its answer. */
 static void end_decided(struct delivery *d)
 {
-	bool refused_whole = d->refused == d->mail->recipient_count, reported;
+	bool refused_whole = d->refused == d->mail->recipient_count;
 
 	if (refused_whole && settle_is_awaited(d->mail)) {
 		write_outcome(d, 0, on_refusal_written);
 		return;
 	}
-	reported = make_report(d, true);
+	make_report(d, true);
 	write_outcome(d, 0, NULL);
-	if (d->accepted)
-		end_accepted(d, reported);
+	if (mail_accepted_count(d->mail))
+		end_accepted(d);
 	else
 		resubmit_forget(queue_resubmit(d->post->queue), d->mail->id);
 	finish(d);
@@ -359,6 +368,7 @@ static void end_open(struct delivery *d)
 	if (d->held)
 		hold_begin(p, d->mail, d->first_open, d->end.is_password);
 	schedule_add(schedule, d->mail, due);
+	post_step(p, d->mail->id, d->held ? "held" : "waiting");
 	trail_end(d, EVENT_DEFERRED, d->first_open, "wait_ms", d->held ? 0 : due - now);
 	finish(d);
 }
@@ -420,6 +430,7 @@ static void on_done(void *self, const struct smtp_way_end *end)
 	bool gone = !m->open_count; /* a person deleted it meanwhile */
 
 	p->tries--;
+	post_step(p, m->id, "replied");
 	d->end = *end;
 	if (end->outcome)
 		d->alike = *end->outcome;
@@ -453,7 +464,7 @@ static void fill_message(struct delivery *d)
 
 	mail_id_text(id, d->mail->id);
 	d->header_bytes = (size_t)snprintf(d->header, sizeof d->header, "X-Postern-Id: %s\r\n", id);
-	d->letter = (struct smtp_way_letter){ .mailbox = d->mail->mailbox, .more = on_more, .done = on_done, .self = d };
+	d->letter = (struct smtp_way_letter){ .mailbox = d->mail->mailbox, .more = on_more, .done = on_done, .step = on_step, .self = d };
 	d->letter.message = (struct smtp_client_message){
 		.sender = e->sender.size ? e->sender : e->address, /* providers refuse <> on submission */
 		.recipients = d->recipients, .recipient_count = d->count, .has_size = true,
@@ -532,6 +543,7 @@ static void on_loaded(void *self, struct mail *m, enum fault fault, struct span 
 void deliver_start(struct post *p, struct mail *m)
 {
 	p->tries++;
+	post_step(p, m->id, "trying");
 	queue_load(p->queue, m, true, on_loaded, p);
 }
 

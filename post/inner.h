@@ -68,6 +68,9 @@ struct span post_mailbox_address(const struct post *, uint64_t id);
 /* Wall time that a clock set forward while we run does not move: ages are counted by it, so that no jump ends the life of what waits. */
 int64_t post_now_ms(const struct post *);
 
+/* Says at debug level which step of its life a message has come to; docs/queue.md has their order. */
+void post_step(const struct post *, uint64_t id, const char *step);
+
 /* A try ended: while draining, the last one lets the role go. */
 void post_try_ended(struct post *);
 

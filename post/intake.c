@@ -51,6 +51,8 @@ static void leave_mail(struct arrival *a)
 
 static void arrival_free(struct arrival *a)
 {
+	if (a->id && a->state != ARRIVAL_WAITS)
+		post_step(a->post, a->id, "dropped");
 	map_remove(&a->post->arrivals, arrival_span(&a->key));
 	timer_stop(&a->verdict);
 	leave_mail(a);
@@ -223,6 +225,8 @@ void intake_begin(struct post *p, struct link *link, const struct message_mail_b
 	if (!fault)
 		fault = read_begin(a, m);
 	count(a);
+	if (!fault)
+		post_step(p, a->id, "receiving");
 	if (fault == FAULT_GRANT_INVALID)
 		TRAIL(&p->trail, EVENT_GRANT_REFUSED, TRAIL_NUMBER("gate", a->key.gate), TRAIL_NUMBER("mailbox", m->mailbox));
 	if (fault)
@@ -346,6 +350,7 @@ static void store(struct arrival *a)
 		settle_fault(a, fault);
 		return;
 	}
+	post_step(p, m->id, "gathered");
 	wait_for(a, m);
 }
 
@@ -397,6 +402,7 @@ static bool join(struct arrival *a)
 	mail_id_text(id, e->id);
 	TRAIL(&p->trail, EVENT_RESUBMITTED, TRAIL_TEXT("id", span_of(id)));
 	metric_add(METRIC_POST_RESUBMITTED, NULL, 1);
+	post_step(p, a->id, "dropped");
 	body_drop(&a->writing);
 	if (e->says) {
 		struct link *link = p->gates[a->key.gate];
@@ -471,6 +477,7 @@ void intake_accepted(struct post *p, struct mail *m, enum fault fault)
 	struct lane *lane = schedule_lane(schedule, m->mailbox);
 
 	if (fault) {
+		post_step(p, m->id, "dropped");
 		if (m->has_file)
 			bodies_remove(p->bodies, m->id);
 		while (m->waiter)
@@ -478,8 +485,10 @@ void intake_accepted(struct post *p, struct mail *m, enum fault fault)
 		return;
 	}
 	metric_add(METRIC_POST_TAKEN, NULL, 1);
+	post_step(p, m->id, "committed");
 	if (p->is_draining || !schedule_is_free(lane)) {
 		schedule_add(schedule, m, loop_now_ms(p->loop));
+		post_step(p, m->id, hold_cause_of(p, m) ? "held" : "waiting");
 		say_waiting(p, m);
 		queue_unload(p->queue, m, true);
 		return;

@@ -186,6 +186,32 @@ static void a_refused_one_that_comes_again_is_new(void **state)
 	rig_free(r);
 }
 
+/* Sent anew, it would reach some a second time. */
+static void one_accepted_in_part_that_comes_again_joins(void **state)
+{
+	struct rig *r = rig_new("retry_first = 1\nretry_longest = 1\n");
+	const char *to = "x@example.net bad@example.net", *later = "y@example.net slow@example.net", *part = "accepted for 1 of 2, report follows";
+
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<bad", .reply = "550 5.1.1 no such user here" });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<slow", .reply = "450 4.2.0 not now", .times = 1 });
+	provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<slow", .reply = "550 5.1.1 no such user here" });
+	rig_send(r, (struct rig_letter){ .session = 1, .message_id = "<1@x>", .recipients = to });
+	assert_string_equal(told(r, 1)->says, part);
+	rig_send(r, (struct rig_letter){ .session = 2, .message_id = "<1@x>", .recipients = to });
+	assert_string_equal(told(r, 2)->says, part);
+	/* the refusal came at a later try than the acceptance */
+	rig_send(r, (struct rig_letter){ .session = 3, .message_id = "<2@x>", .recipients = later });
+	assert_int_equal(told(r, 3)->kind, 3);
+	rig_wait_empty(r);
+	rig_restart(r);
+	rig_send(r, (struct rig_letter){ .session = 4, .message_id = "<1@x>", .recipients = to });
+	rig_send(r, (struct rig_letter){ .session = 5, .message_id = "<2@x>", .recipients = later });
+	assert_string_equal(told(r, 4)->says, part);
+	assert_string_equal(told(r, 5)->says, part);
+	assert_int_equal(r->provider.mail_count, 4); /* two messages, two reports */
+	rig_free(r);
+}
+
 /* All sessions of a gate that died have gone; their messages are tried all the same. */
 static void a_gate_that_died(void **state)
 {
@@ -259,5 +285,6 @@ static void a_key_that_does_not_open(void **state)
 }
 
 TESTS(grants_that_do_not_hold, a_large_body, a_large_body_survives_a_stop, a_damaged_body_is_kept_and_shown, too_much_at_once_is_put_off, the_same_message_again_joins_the_first,
-      what_was_heard_stays_heard, a_refused_one_that_comes_again_is_new, a_gate_that_died, two_daemons_on_one_spool, the_vault_comes_late,
+      what_was_heard_stays_heard, a_refused_one_that_comes_again_is_new, one_accepted_in_part_that_comes_again_joins,
+      a_gate_that_died, two_daemons_on_one_spool, the_vault_comes_late,
       a_key_that_does_not_open)

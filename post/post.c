@@ -109,6 +109,21 @@ static void on_intake(void *self, enum fault fault)
 			link_send(p->gates[i], &MESSAGE_OF(intake, .fault = fault));
 }
 
+void post_step(const struct post *p, uint64_t id, const char *step)
+{
+	char text[MAIL_ID_TEXT_BYTES + 1];
+
+	if (!trail_says(EVENT_MESSAGE_STEP))
+		return;
+	mail_id_text(text, id);
+	TRAIL(&p->trail, EVENT_MESSAGE_STEP, TRAIL_TEXT("id", span_of(text)), TRAIL_TEXT("step", span_of(step)));
+}
+
+static void on_committing(void *self, struct mail *m)
+{
+	post_step(self, m->id, "committing");
+}
+
 static void on_accepted(void *self, struct mail *m, enum fault fault)
 {
 	intake_accepted(self, m, fault);
@@ -123,13 +138,14 @@ static void on_ended(void *self, struct mail *m)
 {
 	struct post *p = self;
 
+	post_step(p, m->id, "gone");
 	if (m->has_file)
 		bodies_remove(p->bodies, m->id);
 }
 
 static const struct queue_events queue_events = {
 	.key_wanted = on_key_wanted, .unwrap_wanted = on_unwrap_wanted, .recovered = on_recovered, .opened = on_opened, .intake = on_intake,
-	.accepted = on_accepted, .start = on_turn, .ended = on_ended,
+	.committing = on_committing, .accepted = on_accepted, .start = on_turn, .ended = on_ended,
 };
 
 /* --- the way's events */
@@ -258,8 +274,10 @@ static void on_heard(struct post *p, const struct message_heard *m)
 {
 	uint64_t id;
 
-	if (mail_id_read(&id, m->id))
-		queue_heard(p->queue, id);
+	if (!mail_id_read(&id, m->id))
+		return;
+	queue_heard(p->queue, id);
+	post_step(p, id, "heard");
 }
 
 static void on_received(void *self, struct link *link, const struct message *m)

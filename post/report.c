@@ -83,6 +83,7 @@ static void put_report(struct post *p, const struct mail *about, const struct re
 	ASSERT(m);
 	m->payload = payload;
 	ASSERT(!queue_accept(p->queue, m, RECORD_REPORT));
+	post_step(p, m->id, "reporting");
 	buf_free(&list);
 	metric_add(METRIC_POST_REPORTS, NULL, 1);
 }

@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "wire/outcome.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,6 +216,23 @@ void mail_apply_release(struct mail *m, const struct record_release *r)
 {
 	end_hold(m, r->at);
 	m->next_try_at_ms = r->at;
+}
+
+uint32_t mail_accepted_count(const struct mail *m)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < m->recipient_count; i++)
+		count += m->statuses[i] == RECORD_ACCEPTED;
+	return count;
+}
+
+struct span mail_partly_words(const struct mail *m, char words_out[MAIL_PARTLY_BYTES])
+{
+	bool reported = m->recipient_count && memchr(m->statuses, RECORD_REPORTED, m->recipient_count);
+
+	snprintf(words_out, MAIL_PARTLY_BYTES, "accepted for %u of %u%s", mail_accepted_count(m), m->recipient_count, reported ? ", report follows" : "");
+	return span_of(words_out);
 }
 
 void mail_apply_reported(struct mail *m, struct span indexes)

@@ -69,6 +69,11 @@ void mails_add(struct mails *, struct mail *);
 void mails_remove(struct mails *, struct mail **);
 void mail_free(struct mail **);
 
+/* How many recipients were accepted; and the words for a message that was over with others: "accepted for 2 of 3, report follows". */
+uint32_t mail_accepted_count(const struct mail *);
+enum { MAIL_PARTLY_BYTES = 64 };
+struct span mail_partly_words(const struct mail *, char words_out[MAIL_PARTLY_BYTES]);
+
 /* What records say of it. */
 void mail_apply_outcome(struct mail *, const struct record_outcome *);
 void mail_apply_hold(struct mail *, const struct record_hold *);

@@ -266,6 +266,15 @@ void queue_heard(struct queue *q, uint64_t id)
 
 /* --- taking messages in */
 
+static void on_commit_begun(void *self)
+{
+	struct note *n = self;
+	struct queue *q = n->queue;
+
+	if (q->events->committing && !is_closing(q))
+		q->events->committing(q->self, n->mail);
+}
+
 static void on_accepted(void *self, enum fault fault)
 {
 	struct note *n = self;
@@ -312,6 +321,7 @@ enum fault queue_accept(struct queue *q, struct mail *m, unsigned type)
 		return fault;
 	n = note_new(q, m, type, NULL, NULL);
 	n->ticket.payload = buf_span(&m->payload);
+	n->ticket.begun = on_commit_begun;
 	n->ticket.done = on_accepted;
 	n->ticket.must = must;
 	fault = spool_put(q->spool, &n->ticket);

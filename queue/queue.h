@@ -32,6 +32,8 @@ struct queue_events {
 	void (*opened)(void *self, enum fault, struct span why);
 	/* What a message would get now. */
 	void (*intake)(void *self, enum fault);
+	/* A message that was accepted is on its way to the disk, with others. May be NULL. */
+	void (*committing)(void *self, struct mail *);
 	/* A message that was accepted is on the disk, or was not taken: then it is freed behind this call. */
 	void (*accepted)(void *self, struct mail *, enum fault);
 	/* A message's turn has come. */

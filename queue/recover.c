@@ -88,11 +88,14 @@ static void on_accepted(struct recover *r, const struct mail *m, const struct re
 	struct span runs = o->runs, item;
 	struct record_run run;
 
-	for (uint32_t i = 0; i < m->recipient_count; i++)
-		if (m->statuses[i] != RECORD_ACCEPTED) {
-			resubmit_forget(r->resubmit, m->id);
-			return;
-		}
+	if (!mail_accepted_count(m)) {
+		resubmit_forget(r->resubmit, m->id);
+		return;
+	}
+	if (mail_accepted_count(m) < m->recipient_count) {
+		resubmit_accepted(r->resubmit, m->id, mail_partly_words(m, words));
+		return;
+	}
 	if (!message_list_next(&runs, &item) || record_get_run(&run, item))
 		return;
 	outcome_set(&accepted, FAULT_OK, (int)run.code, run.enhanced, run.text);

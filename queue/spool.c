@@ -237,6 +237,9 @@ static void gather(struct spool *s)
 	}
 	if (!s->waiting)
 		s->waiting_last = &s->waiting;
+	for (struct spool_ticket *t = f->first; t; t = t->next)
+		if (t->begun)
+			t->begun(t->self);
 }
 
 static void launch(void *self)

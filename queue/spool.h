@@ -49,6 +49,7 @@ struct spool_ticket {
 	struct span payload;
 	unsigned type;
 	bool must; /* stands whatever happens; else the fault comes back */
+	void (*begun)(void *self); /* its group is on its way to the disk; may be NULL */
 	void (*done)(void *self, enum fault);
 	void *self;
 	struct spool_place place; /* filled in before `done` */

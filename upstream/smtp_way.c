@@ -19,9 +19,20 @@ static void dispatch(struct smtp_way_box *, struct smtp_way *);
 
 /* --- the life of a connection */
 
+void smtp_way_step(struct smtp_way_connection *c, enum smtp_way_step step)
+{
+	struct smtp_way_letter *letter = c->letter;
+
+	if (!letter || !letter->step || (letter->at == step && step != SMTP_WAY_ASKS))
+		return;
+	letter->at = step;
+	letter->step(letter->self, step);
+}
+
 void smtp_way_ask_token(struct smtp_way_connection *c)
 {
 	c->state = ASKING;
+	smtp_way_step(c, SMTP_WAY_ASKS);
 	c->way->events->token_wanted(c->way->self, c->number, c->box->mailbox, c->is_forced, c->generation);
 }
 
@@ -158,6 +169,7 @@ static void take_token(struct smtp_way_connection *c, const struct message_token
 		return;
 	}
 	c->state = DIALING;
+	smtp_way_step(c, SMTP_WAY_DIALS);
 	c->dial = dial_start(c->way->dns, c->way->loop, span_of(c->host), c->port, NULL, c->way->settings.connect_ms, smtp_way_on_dialed, c);
 }
 
@@ -249,6 +261,7 @@ static void give(struct smtp_way *w, struct smtp_way_box *box, struct smtp_way_l
 	c->state = TALKING;
 	timer_stop(&c->timer);
 	smtp_client_tick(&c->client, loop_now_ms(w->loop));
+	smtp_way_step(c, SMTP_WAY_BEGINS);
 	smtp_client_message(&c->client, &letter->message);
 	smtp_way_pump(c);
 }

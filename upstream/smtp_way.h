@@ -35,6 +35,9 @@ struct smtp_way_end {
 	struct span host;
 };
 
+/* How far a letter has come. SENDS: its body is asked for; AWAITS: its end was written. */
+enum smtp_way_step { SMTP_WAY_ASKS, SMTP_WAY_DIALS, SMTP_WAY_SIGNS_IN, SMTP_WAY_BEGINS, SMTP_WAY_SENDS, SMTP_WAY_AWAITS };
+
 /* A message on its way, or, without recipients, a sign-in alone. The caller fills in the first part. */
 struct smtp_way_letter {
 	uint64_t mailbox;
@@ -42,8 +45,11 @@ struct smtp_way_letter {
 	/* Bytes are wanted: answer by smtp_way_body() or smtp_way_no_body(), at once or later. */
 	void (*more)(void *self);
 	void (*done)(void *self, const struct smtp_way_end *);
+	/* It has come so far; for the log. May be NULL. */
+	void (*step)(void *self, enum smtp_way_step);
 	void *self;
 	/* the way's own */
+	enum smtp_way_step at;
 	struct smtp_way_connection *connection;
 	struct smtp_way_letter *next;
 };

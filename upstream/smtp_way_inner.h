@@ -79,6 +79,9 @@ void smtp_way_hang_up(struct smtp_way_connection *);
 void smtp_way_enter(struct smtp_way_connection *);
 void smtp_way_leave(struct smtp_way_connection *);
 
+/* Tells the letter's owner how far it has come, once a step. */
+void smtp_way_step(struct smtp_way_connection *, enum smtp_way_step);
+
 /* Tells the letter's owner, and lets it go. */
 void smtp_way_finish_letter(struct smtp_way_connection *, const struct smtp_way_end *);
 

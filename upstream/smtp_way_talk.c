@@ -90,6 +90,7 @@ void smtp_way_on_dialed(void *self, struct stream *stream, enum fault fault, str
 	}
 	c->state = TALKING;
 	c->has_signed = false;
+	smtp_way_step(c, SMTP_WAY_SIGNS_IN);
 	smtp_client_init(&c->client, &settings, loop_now_ms(c->way->loop));
 	stream_set_events(stream, &stream_events, c);
 	smtp_way_pump(c);
@@ -172,6 +173,7 @@ static void on_ready(struct smtp_way_connection *c)
 		smtp_way_assign(c, smtp_way_next_waiting(c->box));
 	if (c->letter) {
 		c->state = TALKING;
+		smtp_way_step(c, SMTP_WAY_BEGINS);
 		smtp_client_message(&c->client, &c->letter->message);
 	} else if (c->leaving || !c->way->settings.idle_ms) {
 		smtp_client_quit(&c->client);
@@ -197,7 +199,10 @@ static void on_wish(struct smtp_way_connection *c, const struct smtp_client_wish
 		c->has_signed = true;
 		smtp_client_credential(&c->client, FAULT_OK, span_of(c->user), secret_borrow(c->secret), (struct span){ 0 });
 		break;
-	case SMTP_CLIENT_BODY: c->letter->more(c->letter->self); break;
+	case SMTP_CLIENT_BODY:
+		smtp_way_step(c, SMTP_WAY_SENDS);
+		c->letter->more(c->letter->self);
+		break;
 	case SMTP_CLIENT_READY: on_ready(c); break;
 	case SMTP_CLIENT_OUTCOME: on_outcome(c, wish); break;
 	case SMTP_CLIENT_FAILED: on_failed(c, wish->outcome); break;
@@ -239,6 +244,8 @@ void smtp_way_pump(struct smtp_way_connection *c)
 	while ((c->state == TALKING || c->state == RESTING) && (!c->stream || stream_unsent(c->stream) < SMTP_WAY_UNSENT_BYTES) &&
 	       smtp_client_poll(&c->client, &wish))
 		on_wish(c, &wish);
+	if (c->client.end_written && c->letter && c->letter->at == SMTP_WAY_SENDS)
+		smtp_way_step(c, SMTP_WAY_AWAITS);
 	c->pumping = false;
 	arm(c);
 	smtp_way_leave(c);

@@ -168,6 +168,7 @@ class Postern(Process):
             self.command("init", "--host-name", "localhost", json_answer=False)
             self.configure(twin, more, listeners)
         self.name = name
+        self.roles_read, self.roles_found = 0, {}
         self.start()
 
     def configure(self, twin, more, listeners):
@@ -208,16 +209,17 @@ class Postern(Process):
         return json.loads(done.stdout) if json_answer and done.stdout.strip() else done.stdout
 
     def roles(self):
-        """Process ids by name, from the newest start of each in the log."""
-        found = {}
-        for line in self.log().split("\n"):
-            if '"keeper.role_started"' in line or "event=keeper.role_started" in line:
-                try:
+        """Process ids by name, from the newest start of each in the log; what was read before is not read again."""
+        with open(self.log_path, "rb") as file:
+            file.seek(self.roles_read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self.roles_read += len(line)
+                if b'"keeper.role_started"' in line:
                     record = json.loads(line)
-                    found[record["name"]] = int(record["pid"])
-                except ValueError:
-                    continue
-        return found
+                    self.roles_found[record["name"]] = int(record["pid"])
+        return dict(self.roles_found)
 
     def end(self):
         code = super().end()

@@ -1,6 +1,7 @@
 """`kill -9` of each role, of the keeper and of all at once, under load: the ledger of what was acknowledged, refused and received balances.
 
-KILL_ROUNDS rounds (10), KILL_SEED for the same choices again (not the same timing).
+KILL_ROUNDS rounds (10), KILL_SEED for the same choices again (not the same timing). Every third kill is aimed at the window that was hit least: a role is
+halted, or the disk and the network of post are slow, until the blow falls. From 300 rounds on no window may have been missed.
 """
 import json
 import os
@@ -14,11 +15,21 @@ import unittest
 
 import peers
 from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Postern, Process, needs_root, wait_until
+from windows import WINDOWS, Windows
 
 LEDGER = [sys.executable, os.path.join(ROOT, "tools", "ledger")]
 ROLES = ("gate", "vault", "post", "desk")
 VICTIMS = (*ROLES, "keeper", "all")
 SESSIONS, CONNECTIONS = 8, 6
+ENOUGH_ROUNDS = 300
+
+# How a window is held open, and who dies in it.
+AIMS = {
+    "grant": ("halt vault", ("vault", "gate")), "asking": ("halt vault", ("vault", "post")), "receiving": ("halt post", ("gate", "all")),
+    "body": ("halt sink", ("post", "all")), "refused": ("halt gate", ("gate", "post", "all")), "starting": ("twice", ("gate", "vault", "post", "all")),
+    **dict.fromkeys(("gathered", "committing", "committed", "connecting", "replied", "reporting"), ("slow", ("post", "all"))),
+}
+SLOW = ["-e", "trace=fdatasync,connect", "-e", "inject=fdatasync:delay_exit=30000", "-e", "inject=connect:delay_exit=30000"]
 
 
 class Trust:
@@ -53,13 +64,68 @@ def footprint(pid):
     return {"descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": threads}
 
 
+class Reading(unittest.TestCase):
+    """The reading of what a kill hit, from a log written by hand."""
+
+    def read(self, *records):
+        windows = Windows("")
+        for record in ({"event": "keeper.started"}, *records):
+            windows.take(record)
+        return {name: count for name, count in windows.hits.items() if count}
+
+    @staticmethod
+    def step(step, number="1"):
+        return {"event": "post.step", "id": number, "step": step}
+
+    @staticmethod
+    def session(step):
+        return {"event": "gate.step", "about": "s", "step": step}
+
+    @staticmethod
+    def death(role, number=9):
+        return {"event": "keeper.role_died", "name": role, "signal": number}
+
+    def test_the_last_step_counts_and_once_a_death(self):
+        self.assertEqual(self.read(self.step("gathered"), self.step("committing"), self.step("committing", "2"), self.death("post")), {"committing": 1})
+        self.assertEqual(self.read(self.step("dot"), self.step("gone"), self.death("post")), {})
+        self.assertEqual(self.read(self.step("dot"), self.death("gate")), {})
+        self.assertEqual(self.read(self.step("dot"), self.death("post", 11)), {})
+        self.assertEqual(self.read(self.step("dot"), {"event": "keeper.started"}), {"dot": 1})
+        self.assertEqual(self.read(self.step("dot"), {"event": "keeper.stopped"}, {"event": "keeper.started"}), {})
+
+    def test_what_was_committed_waits_behind_a_death(self):
+        self.assertEqual(self.read(self.step("dot"), self.death("post"), self.death("post")), {"dot": 1, "waiting": 1})
+        self.assertEqual(self.read(self.step("committing"), self.death("post"), self.death("post")), {"committing": 1})
+
+    def test_sessions_and_replies(self):
+        self.assertEqual(self.read(self.session("grant"), self.death("vault")), {"grant": 1})
+        self.assertEqual(self.read(self.session("grant"), self.session("granted"), self.death("gate")), {})
+        self.assertEqual(self.read(self.session("ended"), self.step("refused"), self.step("gone"), self.death("gate")), {"verdict": 1, "refused": 1})
+        said = {"event": "gate.message", "about": "s", "id": "1"}
+        self.assertEqual(self.read(self.session("ended"), self.step("refused"), said, self.death("gate")), {"answered": 1})
+        self.assertEqual(self.read(self.session("ended"), said, self.step("heard"), self.death("gate")), {})
+
+    def test_a_death_that_others_notice_before_the_keeper(self):
+        noticed = {"event": "link.ended", "peer": "vault"}
+        self.assertEqual(self.read(self.session("grant"), noticed, self.session("granted"), self.death("vault")), {"grant": 1})
+        started = {"event": "keeper.role_started", "name": "vault"}
+        self.assertEqual(self.read(self.session("grant"), noticed, self.session("granted"), started, {"event": "role.ready", "role": "vault"}, self.death("vault")), {})
+
+    def test_reports_and_starts(self):
+        self.assertEqual(self.read(self.step("reporting"), self.step("committing"), self.death("post")), {"reporting": 1})
+        self.assertEqual(self.read(self.step("reporting"), self.step("committed"), self.death("post")), {"committed": 1})
+        self.assertEqual(self.read({"event": "keeper.role_started", "name": "post"}, self.death("post")), {"starting": 1})
+        self.assertEqual(self.read({"event": "keeper.role_started", "name": "post"}, {"event": "role.ready", "role": "post"}, self.death("post")), {})
+
+
 class Kill(Case):
     def setUp(self):
         super().setUp()
         self.twin.switch("messages_per_minute", 0)
         authority = peers.Authority(self.directory)
         self.sent, self.received, self.kills = (os.path.join(self.directory, name) for name in ("sent", "received", "kills"))
-        self.sink = Process(self.directory, "sink", [*LEDGER, "sink", "--notes", self.received, "--certificate", authority.certificate, "--key", authority.key])
+        self.sink = Process(self.directory, "sink", [*LEDGER, "sink", "--notes", self.received, "--certificate", authority.certificate, "--key", authority.key,
+                                                     "--linger-ms", "60"])
         self.addCleanup(self.sink.end)
         self.sink_port = self.sink.line("ready").split()[1]
         self.trust = Trust(self.directory, self.twin.ca, authority.ca)
@@ -79,7 +145,7 @@ class Kill(Case):
             file.write(self.gateway.add_client("erp", (ALEX, MARIA), "contoso", "--verdict-wait", "1000ms"))
 
     def postern_trusting(self, trust):
-        gateway = Postern(self.directory, trust, more=f"retry_longest = 1\nprobe_longest = 1\nconnections_per_mailbox = {CONNECTIONS}\nsegment_bytes = 4194304\nupstream_idle_ms = 1000\n")
+        gateway = Postern(self.directory, trust, more=f"retry_longest = 1\nprobe_longest = 1\nconnections_per_mailbox = {CONNECTIONS}\nsegment_bytes = 4194304\nupstream_idle_ms = 1000\nlog_level = \"debug\"\n")
         self.addCleanup(gateway.end)
         return gateway
 
@@ -136,12 +202,16 @@ class Kill(Case):
         self.assertIsNone(self.senders.process.poll(), self.senders.log())
         return True
 
-    def strike(self, victim):
+    def strike(self, victim, pause_s=0.0):
         wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))
+        time.sleep(pause_s)
         with open(self.kills, "a", encoding="utf-8") as file:
             file.write(json.dumps({"kill": victim, "at": time.time()}) + "\n")
         if victim in ROLES:
-            self.gateway.kill(victim)
+            try:
+                self.gateway.kill(victim)
+            except ProcessLookupError:
+                pass  # it was still dying of the blow before
             return
         pids = list(self.gateway.roles().values())
         self.gateway.process.send_signal(signal.SIGKILL)
@@ -154,6 +224,28 @@ class Kill(Case):
         wait_until("the roles are gone", lambda: not any(is_alive(pid) for pid in pids))
         self.gateway.start()
 
+    def aim(self, how, victim, dice):
+        """Holds a window open, then strikes."""
+        verb, _, role = how.partition(" ")
+        if verb == "twice":
+            self.strike(victim)
+            self.strike(victim, dice.uniform(0, 0.1))
+        elif verb == "slow":
+            with subprocess.Popen(["strace", "-f", "-q", "-o", "/dev/null", *SLOW, "-p", str(self.gateway.roles()["post"])],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as tracer:
+                time.sleep(dice.uniform(0.1, 0.3))
+                self.strike(victim)
+                tracer.kill()  # asked to end, it may wait for the dead for ever
+        else:
+            pid = self.sink.process.pid if role == "sink" else self.gateway.roles()[role]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                time.sleep(dice.uniform(0.05, 0.25))
+                self.strike(victim)
+            finally:
+                if role == "sink" or is_alive(pid):
+                    os.kill(pid, signal.SIGCONT)
+
     @needs_root
     def test_kill_of_each_role_and_of_all_under_load(self):
         rounds, seed = int(os.environ.get("KILL_ROUNDS", "10")), int(os.environ.get("KILL_SEED", str(random.randrange(1 << 32))))
@@ -162,15 +254,24 @@ class Kill(Case):
         self.send_a_few("before")
         before = self.footprints()
         self.start_senders(seed)
-        order = []
-        for _ in range(rounds):
-            order = order or dice.sample(VICTIMS, len(VICTIMS))
-            victim = order.pop()
+        order, windows = [], Windows(self.gateway.log_path)
+        for number in range(rounds):
             time.sleep(dice.uniform(0.01, 0.5))
-            self.strike(victim)
+            if number % 3 == 2:
+                least = min(windows.hits[name] for name in AIMS)
+                how, victims = AIMS[dice.choice([name for name in AIMS if windows.hits[name] == least])]
+                self.aim(how, dice.choice(victims), dice)
+            else:
+                order = order or dice.sample(VICTIMS, len(VICTIMS))
+                self.strike(order.pop())
             self.wait_for_answers()
+            windows.follow()
         self.assertEqual(self.senders.end(), 0, self.senders.log()[-4000:])
         self.wait_for_an_empty_queue()
+        windows.follow()
+        print(windows.table(), file=sys.stderr, flush=True)
+        if rounds >= ENOUGH_ROUNDS:
+            self.assertEqual([name for name in WINDOWS if not windows.hits[name]], [], "no kill hit these")
         # After one more start the vault must open what it sealed, or nothing is signed in; and nothing comes out of the spool a second time.
         self.gateway.end()
         self.gateway.start()
