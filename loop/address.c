@@ -106,6 +106,25 @@ bool address_is_loopback(const struct address *a)
 	}
 }
 
+static bool is_nobody_else_4(const unsigned char bytes[4])
+{
+	return bytes[0] == 0 || bytes[0] == 127 || (bytes[0] == 169 && bytes[1] == 254) || bytes[0] >= 224;
+}
+
+bool address_is_nobody_else(const struct address *a)
+{
+	static const unsigned char compatible[12], nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
+	const unsigned char *b = a->bytes;
+
+	switch (a->family) {
+	case ADDRESS_IPV4: return is_nobody_else_4(b);
+	case ADDRESS_IPV6:
+		return !memcmp(b, compatible, sizeof compatible) || b[0] == 0xff || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80) ||
+		       (!memcmp(b, nat64, sizeof nat64) && is_nobody_else_4(b + 12));
+	default: return true;
+	}
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
 	if (a->family != b->family)

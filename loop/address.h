@@ -23,6 +23,10 @@ bool address_print(struct buf *out, const struct address *, bool with_port);
 
 /* Whether it is 127.0.0.0/8, ::1 or a path. */
 bool address_is_loopback(const struct address *);
+
+/* Whether no other machine's name can rightly mean it: loopback, 0.0.0.0/8, link-local (where clouds keep their secrets), multicast, reserved, and
+ * IPv6 addresses that hold one of those (RFC 6890, RFC 6052). Private networks are not meant: a provider may be on one's own. */
+bool address_is_nobody_else(const struct address *);
 bool address_equal(const struct address *, const struct address *);
 
 /* A network such as "10.0.0.0/8", "2001:db8::/32", or one address. */

@@ -51,6 +51,26 @@ static void what_is_no_address(void **state)
 	assert_false(address_parse(&a, (struct span){ "192.0.2.1\0x", 11 }, 0));
 }
 
+static void nobody_else(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is;
+	} rows[] = { { "127.0.0.1", true },	    { "127.9.9.9", true },   { "0.0.0.0", true },	  { "0.1.2.3", true },
+		     { "169.254.169.254", true },   { "224.0.0.1", true },   { "255.255.255.255", true }, { "240.0.0.1", true },
+		     { "::", true },		    { "::1", true },	     { "::7f00:1", true },	  { "::ffff:127.0.0.1", true },
+		     { "fe80::1", true },	    { "febf::1", true },     { "ff02::1", true },	  { "64:ff9b::127.0.0.1", true },
+		     { "64:ff9b::169.254.0.1", true }, { "/run/x", true },   { "192.0.2.1", false },	  { "10.0.0.1", false },
+		     { "169.253.0.1", false },	    { "223.255.0.1", false }, { "2001:db8::1", false },	  { "fd00::1", false },
+		     { "fec0::1", false },	    { "64:ff9b::192.0.2.1", false }, { "::ffff:192.0.2.1", false } };
+	struct address a;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		assert_true(address_parse(&a, span_of(rows[i].text), 25));
+		assert_int_equal(address_is_nobody_else(&a), rows[i].is);
+	}
+}
+
 static void loopback(void **state)
 {
 	static const struct {
@@ -125,4 +145,4 @@ static void networks(void **state)
 	}
 }
 
-TESTS(addresses, what_is_no_address, loopback, equality, networks)
+TESTS(addresses, what_is_no_address, loopback, nobody_else, equality, networks)

@@ -16,7 +16,7 @@ struct dns_question;
 enum { DNS_ADDRESSES_MAX = 16 };
 
 struct dns_answer {
-	enum fault fault; /* FAULT_OK, FAULT_NO_ADDRESS, FAULT_TIMEOUT */
+	enum fault fault; /* FAULT_OK, FAULT_NO_ADDRESS, FAULT_ADDRESS_OWN, FAULT_TIMEOUT */
 	size_t count;
 	struct address addresses[DNS_ADDRESSES_MAX]; /* IPv6 and IPv4 in turn, as RFC 8305 4 wants */
 };
@@ -26,7 +26,8 @@ struct dns_answer {
 struct dns *dns_new(struct loop *, struct span resolv_conf, struct span hosts);
 void dns_free(struct dns **);
 
-/* Asks for A and AAAA; the port is put into each address. */
+/* Asks for A and AAAA; the port is put into each address. What a name server says is no way to this machine itself or its
+ * link (address_is_nobody_else()): that would let whoever owns a name speak to services here in our name. */
 struct dns_question *dns_resolve(struct dns *, struct span host, uint16_t port,
 				 void (*done)(void *self, const struct dns_answer *), void *self);
 void dns_cancel(struct dns_question **);

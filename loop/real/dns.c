@@ -302,7 +302,10 @@ static void take_nodes(struct dns_question *q, const struct ares_addrinfo *info)
 		a = socket_address(&name, n->ai_addrlen);
 		if (n->ai_ttl < q->kept_ms / 1000)
 			q->kept_ms = n->ai_ttl * 1000;
-		add_known(q, &a);
+		if (address_is_nobody_else(&a))
+			q->fault = FAULT_ADDRESS_OWN;
+		else
+			add_known(q, &a);
 	}
 }
 
@@ -319,7 +322,7 @@ static void on_answer(void *self, int status, int timeouts, struct ares_addrinfo
 		let_go(q);
 		return;
 	}
-	if (status == ARES_ETIMEOUT)
+	if (status == ARES_ETIMEOUT && q->fault != FAULT_ADDRESS_OWN)
 		q->fault = FAULT_TIMEOUT;
 	if (q->asked && (q->found[0].count || q->found[1].count)) {
 		timer_after(&q->deadline, OTHER_FAMILY_MS);

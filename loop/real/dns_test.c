@@ -28,6 +28,11 @@ static const struct record {
 	{ "alias.example.org", TYPE_CNAME, "four.example.org", 300 },
 	{ "half-silent.example.org", TYPE_A, "192.0.2.6", 300 },
 	{ "host.corp.example", TYPE_A, "192.0.2.7", 300 },
+	{ "own.example.org", TYPE_A, "127.0.0.1", 300 },
+	{ "own.example.org", TYPE_AAAA, "::1", 300 },
+	{ "clouds.example.org", TYPE_A, "169.254.169.254", 300 },
+	{ "half-own.example.org", TYPE_A, "127.0.0.1", 300 },
+	{ "half-own.example.org", TYPE_A, "192.0.2.9", 300 },
 };
 
 struct server {
@@ -226,6 +231,9 @@ static void families_in_turn(void **state)
 			    "OK [2001:db8::1]:25 192.0.2.1:25 192.0.2.2:25 192.0.2.3:25");
 	assert_string_equal(ask(&s, SPAN("four.example.org")), "OK 192.0.2.4:25");
 	assert_string_equal(ask(&s, SPAN("alias.example.org")), "OK 192.0.2.4:25");
+	assert_string_equal(ask(&s, SPAN("own.example.org")), "ADDRESS_OWN");
+	assert_string_equal(ask(&s, SPAN("clouds.example.org")), "ADDRESS_OWN");
+	assert_string_equal(ask(&s, SPAN("half-own.example.org")), "OK 192.0.2.9:25");
 	scene_free(&s);
 }
 

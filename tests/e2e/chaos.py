@@ -16,7 +16,7 @@ import threading
 import time
 
 import peers
-from harness import BUILD, MARIA, MARIA_PASSWORD, PATIENCE, ROOT, Case, letter, smtp, submit, wait_until
+from harness import ALEX, BUILD, Browser, MARIA, MARIA_PASSWORD, PATIENCE, ROOT, Case, letter, smtp, submit, wait_until
 
 PROVE = bool(os.environ.get("PROVE"))
 NEWNET = 0x40000000

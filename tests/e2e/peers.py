@@ -50,16 +50,16 @@ def fill_in(template, target, **values):
 
 
 class Authority:
-    """A certificate authority of one certificate, for localhost."""
+    """A certificate authority of one certificate, for localhost or other names."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, names=("localhost",)):
         self.ca = os.path.join(directory, "peers-ca.pem")
         self.certificate = os.path.join(directory, "peers-certificate.pem")
         self.key = os.path.join(directory, "peers-key.pem")
         ca_key, request = os.path.join(directory, "peers-ca-key.pem"), os.path.join(directory, "peers-request.pem")
         extensions = os.path.join(directory, "peers-extensions")
         with open(extensions, "w", encoding="utf-8") as file:
-            file.write("subjectAltName = DNS:localhost\nextendedKeyUsage = serverAuth\n")
+            file.write(f"subjectAltName = {','.join('DNS:' + name for name in names)}\nextendedKeyUsage = serverAuth\n")
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         for words in (["req", "-x509", *curve, "-keyout", ca_key, "-out", self.ca, "-days", "3650", "-subj", "/CN=Peers' authority"],
                       ["req", *curve, "-keyout", self.key, "-out", request, "-subj", "/CN=localhost"],
