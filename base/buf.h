@@ -52,6 +52,8 @@ static inline bool buf_put_byte(struct buf *b, char c)
 {
 	return buf_put(b, (struct span){ &c, 1 });
 }
+
+/* As printf; false when it would not fit, and then nothing was put. */
 bool buf_print(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Removes the first `size` bytes. */

@@ -58,6 +58,8 @@ static inline size_t span_find_byte(struct span s, char byte)
 
 	return found ? (size_t)(found - s.at) : s.size;
 }
+
+/* Where `needle` first stands, or `size`; in any case of ASCII letters with _fold. */
 size_t span_find(struct span, struct span needle);
 size_t span_find_fold(struct span, struct span needle);
 
