@@ -116,7 +116,7 @@ static int64_t token_seconds(const struct twin_tenant *t)
 }
 
 /* Tokens for a grant whose right to them has been checked. */
-static void issue(struct ask *a, const struct twin_user *u, struct twin_grant *g, struct span nonce)
+static void issue(struct ask *a, struct twin_user *u, struct twin_grant *g, struct span nonce)
 {
 	struct entra *e = a->entra;
 	struct span wanted = span_of(a->scope[0] ? a->scope : g->scope);
@@ -141,7 +141,7 @@ static void issue(struct ask *a, const struct twin_user *u, struct twin_grant *g
 	json_put_text(json, "access_token", buf_span(&token));
 	buf_wipe(&token);
 	if (fault == FAULT_OK && twin_scope_has(span_of(g->scope), SPAN("offline_access")) && !e->no_refresh) {
-		g->issued_at_ms = a->request->wall_ms;
+		g->issued_at_ms = u->newest_grant_ms = a->request->wall_ms;
 		fault = twin_refresh_put(&token, e->keys, g);
 		json_put_text(json, "refresh_token", buf_span(&token));
 	}
@@ -232,6 +232,8 @@ static int check_age(const struct ask *a, const struct twin_grant *g, const stru
 {
 	int64_t days = a->entra->tenant->values[TWIN_SWITCH_refresh_token_days];
 
+	if (u && a->entra->tenant->values[TWIN_SWITCH_rotation] == TWIN_ROTATION_STRICT && g->issued_at_ms != u->newest_grant_ms)
+		return 70000;
 	if (u && g->issued_at_ms <= u->grants_from_ms)
 		return u->values[TWIN_MAILBOX_grant] == TWIN_GRANT_EXPIRED ? 700082 : 50173;
 	return g->issued_at_ms + days * DAY_MS <= a->request->wall_ms ? 700082 : 0;

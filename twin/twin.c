@@ -1,6 +1,7 @@
 #include "twin/twin.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/panic.h"
 #include "loop/http_server.h"
 #include "twin/twin_control.h"
@@ -95,7 +96,7 @@ static void send_answer(struct http_exchange *x, const struct twin_response *r)
 	if (r->retry_after_s >= 0) {
 		snprintf(seconds, sizeof seconds, "%lld", (long long)r->retry_after_s);
 		headers[count][0] = SPAN("Retry-After");
-		headers[count++][1] = span_of(seconds);
+		headers[count++][1] = r->retry_after.size ? r->retry_after : span_of(seconds);
 	}
 	if (r->status == 401) {
 		headers[count][0] = SPAN("WWW-Authenticate");
@@ -114,8 +115,25 @@ static void says(struct twin_response *r, int status, enum language language, en
 	twin_page_end(&p);
 }
 
-/* Does the work and answers, or ends the connection after the work. */
-static void answer(struct twin *t, struct http_exchange *x, bool cut_after)
+/* Changes members of an answer; null leaves one out. */
+static void amend(struct twin_response *r, struct span members)
+{
+	json_t *json = json_read(buf_span(&r->body), TWIN_PAGE_BYTES), *changes = json_read(members, TWIN_PAGE_BYTES), *value;
+	const char *name;
+
+	json_object_update(json, changes);
+	json_object_foreach(changes, name, value)
+		if (json_is_null(value))
+			json_object_del(json, name);
+	buf_wipe(&r->body);
+	if (json)
+		json_write(&r->body, json);
+	json_decref(json);
+	json_decref(changes);
+}
+
+/* Does the work and answers; or ends the connection after the work, or alters the answer, as the script (or NULL) says. */
+static void answer(struct twin *t, struct http_exchange *x, const struct twin_script *s)
 {
 	struct twin_request q = request_of(x);
 	struct twin_response r;
@@ -125,7 +143,9 @@ static void answer(struct twin *t, struct http_exchange *x, bool cut_after)
 		says(&r, 403, q.language, TWIN_WORD_NOT_FOUND);
 	else if (!twin_control_handle(&t->control, &q, &r) && !entra_handle(t->entra, &q, &r))
 		says(&r, 404, q.language, TWIN_WORD_NOT_FOUND);
-	if (cut_after)
+	if (s && s->row->kind == TWIN_FAULT_AMEND)
+		amend(&r, span_of(s->text));
+	if (s && s->row->kind == TWIN_FAULT_CUT_AFTER)
 		http_cut(x);
 	else
 		send_answer(x, &r);
@@ -155,7 +175,7 @@ static void visit_due(void *self)
 	if (hangs)
 		http_cut(x);
 	else
-		answer(t, x, false);
+		answer(t, x, NULL);
 }
 
 /* The client went away while its answer waited. */
@@ -181,13 +201,14 @@ static void wait_with(struct twin *t, struct http_exchange *x, int64_t ms, bool 
 }
 
 /* A page where JSON is due, as a proxy or a broken front end would give. */
-static void answer_page(struct http_exchange *x, int status, int64_t retry_after_s)
+static void answer_page(struct http_exchange *x, int status, int64_t retry_after_s, struct span retry_after)
 {
 	struct twin_response r;
 
 	twin_response_init(&r);
 	r.status = status;
 	r.retry_after_s = retry_after_s;
+	r.retry_after = retry_after;
 	buf_print(&r.body, "<!doctype html><html><head><title>%d</title></head><body><h1>Our services aren't available right now</h1></body></html>\n", status);
 	send_answer(x, &r);
 	twin_response_fini(&r);
@@ -217,6 +238,20 @@ static void answer_error(struct twin *t, struct http_exchange *x, const struct t
 	twin_response_fini(&r);
 }
 
+/* What is no token, with a status that says it were. */
+static void answer_instead(struct http_exchange *x, struct span text, size_t size)
+{
+	struct twin_response r;
+
+	twin_response_init(&r);
+	r.content_type = "application/json; charset=utf-8";
+	buf_put(&r.body, text);
+	while (r.body.size < size)
+		buf_put(&r.body, SPAN("{\"error\":{\"error\":[\"\",                                      \n"));
+	send_answer(x, &r);
+	twin_response_fini(&r);
+}
+
 static void meet_script(struct twin *t, struct http_exchange *x, const struct twin_script *s)
 {
 	int64_t seconds = s->ms ? (s->ms + 999) / 1000 : RETRY_AFTER_SECONDS;
@@ -225,12 +260,17 @@ static void meet_script(struct twin *t, struct http_exchange *x, const struct tw
 	case TWIN_FAULT_STALL: wait_with(t, x, s->ms, false); break;
 	case TWIN_FAULT_HANG: wait_with(t, x, HANG_MS, true); break;
 	case TWIN_FAULT_CUT: http_cut(x); break;
-	case TWIN_FAULT_CUT_AFTER: answer(t, x, true); break;
-	case TWIN_FAULT_STATUS: answer_page(x, (int)s->row->number, s->row->number == 429 || s->row->number == 503 ? seconds : -1); break;
-	case TWIN_FAULT_HTML: answer_page(x, 200, -1); break;
+	case TWIN_FAULT_CUT_AFTER:
+	case TWIN_FAULT_AMEND: answer(t, x, s); break;
+	case TWIN_FAULT_STATUS:
+		answer_page(x, (int)s->row->number, s->row->number == 429 || s->row->number == 503 ? seconds : -1, span_of(s->text));
+		break;
+	case TWIN_FAULT_HTML: answer_page(x, 200, -1, SPAN("")); break;
+	case TWIN_FAULT_GARBAGE: answer_instead(x, span_of(s->text), 0); break;
+	case TWIN_FAULT_HUGE: answer_instead(x, SPAN(""), (size_t)s->row->number); break;
 	case TWIN_FAULT_NO_REFRESH:
 		t->entra->no_refresh = true;
-		answer(t, x, false);
+		answer(t, x, NULL);
 		break;
 	default: answer_error(t, x, s); break;
 	}
@@ -245,7 +285,7 @@ static void on_request(void *self, struct http_exchange *x)
 	if (stage != TWIN_STAGE_NONE && twin_script_take(t->scripts, stage, SPAN(""), &script))
 		meet_script(t, x, &script);
 	else
-		answer(t, x, false);
+		answer(t, x, NULL);
 }
 
 /* A bound descriptor on loopback; the port chosen is put back, for the second family to share. */
@@ -420,6 +460,11 @@ enum fault twin_fault(struct twin *t, const struct twin_script_wish *wish)
 const struct twin_shelf *twin_mail(const struct twin *t)
 {
 	return t->shelf;
+}
+
+void twin_unscript(struct twin *t)
+{
+	twin_scripts_clear(t->scripts);
 }
 
 void twin_reset(struct twin *t)

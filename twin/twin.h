@@ -41,5 +41,8 @@ MUST_CHECK enum fault twin_set(struct twin *, struct span name, struct span valu
 MUST_CHECK enum fault twin_fault(struct twin *, const struct twin_script_wish *);
 const struct twin_shelf *twin_mail(const struct twin *);
 
+/* Forgets the scripts alone. */
+void twin_unscript(struct twin *);
+
 /* Forgets mail, scripts and counters, and puts every switch back to what the configuration says. */
 void twin_reset(struct twin *);

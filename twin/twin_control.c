@@ -103,6 +103,7 @@ static json_t *script_json(const struct twin_script *s)
 	json_put_text(json, "stage", span_of(twin_stage_name(s->stage)));
 	json_put_whole(json, "times", s->times);
 	json_put_whole(json, "ms", s->ms);
+	json_put_whole(json, "percent", s->percent);
 	json_put_text(json, "mailbox", span_of(s->mailbox));
 	return json;
 }
@@ -274,6 +275,8 @@ static enum fault post_fault(struct twin_control *c, const json_t *json, int64_t
 	if (span_equal(json_text(json, "times"), SPAN("always")))
 		wish.times = TWIN_ALWAYS;
 	else if (json_has(json, "times") && !json_whole(json, "times", &wish.times))
+		return FAULT_MALFORMED;
+	if (json_has(json, "percent") && !json_whole(json, "percent", &wish.percent))
 		return FAULT_MALFORMED;
 	if (json_has(json, "ms") && !json_whole(json, "ms", &wish.ms))
 		return FAULT_MALFORMED;

@@ -1,5 +1,7 @@
 #include "twin/twin_fault.h"
 
+#include "base/rand.h"
+
 #include <string.h>
 
 static const char *const stage_names[TWIN_STAGE_COUNT] = { "",	   "greeting", "ehlo",	    "starttls", "auth",	      "mail",	   "rcpt",    "data",
@@ -58,7 +60,8 @@ const char *twin_stage_name(enum twin_stage stage)
 enum fault twin_script_add(struct twin_scripts *all, const struct twin_script_wish *wish)
 {
 	const struct twin_fault_row *row = twin_fault_named(wish->name);
-	struct twin_script s = { .row = row, .times = wish->times ? wish->times : 1, .ms = wish->ms };
+	struct twin_script s = { .row = row, .times = wish->times ? wish->times : 1, .ms = wish->ms,
+				 .percent = wish->percent > 0 && wish->percent < 100 ? wish->percent : 100 };
 
 	if (!row)
 		return FAULT_NOT_FOUND;
@@ -81,6 +84,8 @@ bool twin_script_take(struct twin_scripts *all, enum twin_stage stage, struct sp
 		struct twin_script *s = &all->list[i];
 
 		if (s->stage != stage || (s->mailbox[0] && !span_equal_fold(span_of(s->mailbox), mailbox)))
+			continue;
+		if (s->percent < 100 && (int64_t)rand_below(100) >= s->percent)
 			continue;
 		*out = *s;
 		if (s->times != TWIN_ALWAYS && !--s->times)

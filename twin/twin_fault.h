@@ -1,7 +1,7 @@
 /* twin/twin_fault.h - what was told to go wrong: by name, at a stage, so many times.
  *
  * Why       Every reply of the providers, every stall and every cut can be had on demand.
- * Promise   A script is used up exactly `times` times, the oldest that fits first.
+ * Promise   A script is used up exactly `times` times, the oldest that fits (and has the luck, where it has a chance only) first.
  * Owns      At most TWIN_SCRIPTS_MAX scripts.
  * Refuses   Names and stages that the tables do not know, and one too many.
  * See       tables/twin_faults.def, tables/twin_replies.def, tables/twin_errors.def */
@@ -41,6 +41,9 @@ enum twin_fault_kind {
 	TWIN_FAULT_HTML,
 	TWIN_FAULT_HANG,
 	TWIN_FAULT_NO_REFRESH,
+	TWIN_FAULT_AMEND,
+	TWIN_FAULT_GARBAGE,
+	TWIN_FAULT_HUGE,
 };
 
 /* What SMTP says, row by row of tables/twin_replies.def. */
@@ -77,6 +80,7 @@ struct twin_script {
 	enum twin_stage stage;
 	int64_t times; /* left, or TWIN_ALWAYS */
 	int64_t ms;    /* of a stall; Retry-After of a status */
+	int64_t percent; /* it comes in so many of a hundred cases */
 	char mailbox[TWIN_ADDRESS_BYTES]; /* empty: any */
 	char text[TWIN_SCRIPT_TEXT_BYTES]; /* instead of the reply's own; empty: its own */
 };
@@ -90,6 +94,7 @@ struct twin_scripts {
 struct twin_script_wish {
 	struct span name, stage, mailbox, text;
 	int64_t times, ms; /* times 0 means once */
+	int64_t percent;   /* 1 to 99: by chance */
 };
 
 /* Adds one. FAULT_NOT_FOUND for a name or stage there is not, FAULT_TOO_LARGE. The name "reply" takes its text from the wish. */

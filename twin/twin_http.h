@@ -26,6 +26,7 @@ struct twin_response {
 	struct buf location, cookie;
 	struct buf form_action; /* the origin that a form may lead to besides this one */
 	int64_t retry_after_s;  /* -1 for none */
+	struct span retry_after; /* a text instead, or empty */
 	bool cut;               /* end the connection without an answer */
 };
 

@@ -117,6 +117,51 @@ static void endpoints_over_http(void **state)
 	end();
 }
 
+static void script_text(const char *name, const char *text)
+{
+	assert_int_equal(twin_fault(twin, &(struct twin_script_wish){ .name = span_of(name), .text = span_of(text) }), FAULT_OK);
+}
+
+static void a_token_endpoint_that_talks_nonsense(void **state)
+{
+	static const char path[] = "/contoso.example/oauth2/v2.0/token",
+			  form[] = "grant_type=refresh_token&refresh_token=x&client_id=5b1e7c7a-0f0e-4d5b-9a51-2f6d1c1c9a01";
+	unsigned by_chance = 0;
+
+	begin();
+	script_text("too_many", "Wed, 15 Nov 2034 00:00:00 GMT");
+	ask(path, form, 3000);
+	assert_int_equal(answer.status, 429);
+	assert_true(answer.retry_after_ms > 0);
+	script_text("too_many", "soon");
+	ask(path, form, 3000);
+	assert_int_equal(answer.status, 429);
+	assert_int_equal(answer.retry_after_ms, -1);
+	script_text("garbage", "{\"access_token\": \"half");
+	ask(path, form, 3000);
+	assert_int_equal(answer.status, 200);
+	assert_span(buf_span(&answer.body), "{\"access_token\": \"half");
+	script_text("amend", "{\"error\":7,\"error_description\":null}");
+	ask(path, form, 3000);
+	assert_int_equal(answer.status, 400);
+	assert_true(span_find(buf_span(&answer.body), SPAN("\"error\":7")) < answer.body.size);
+	assert_true(span_find(buf_span(&answer.body), SPAN("error_description")) == answer.body.size);
+	script("huge", "", 0);
+	ask(path, form, 3000);
+	assert_int_equal(answer.fault, FAULT_TOO_LARGE);
+	assert_int_equal(twin_fault(twin, &(struct twin_script_wish){ .name = SPAN("unavailable"), .times = TWIN_ALWAYS, .percent = 30 }), FAULT_OK);
+	for (int i = 0; i < 100; i++) {
+		ask(path, form, 3000);
+		by_chance += answer.status == 503;
+	}
+	assert_in_range(by_chance, 10, 60);
+	script("unavailable", "", 0);
+	twin_unscript(twin);
+	ask(path, form, 3000);
+	assert_int_equal(answer.status, 400);
+	end();
+}
+
 static void a_token_endpoint_that_fails(void **state)
 {
 	static const char path[] = "/contoso.example/oauth2/v2.0/token",
@@ -176,4 +221,4 @@ static void an_end_in_the_middle(void **state)
 	end();
 }
 
-TESTS(endpoints_over_http, a_token_endpoint_that_fails, an_end_in_the_middle)
+TESTS(endpoints_over_http, a_token_endpoint_that_fails, a_token_endpoint_that_talks_nonsense, an_end_in_the_middle)

@@ -46,6 +46,7 @@ enum { TWIN_MICROSOFT, TWIN_GOOGLE };
 enum { TWIN_CARRY, TWIN_REFUSE, TWIN_DELAY };
 enum { TWIN_FOLLOW, TWIN_MAILBOX_OFF, TWIN_MAILBOX_ON };
 enum { TWIN_MFA_DISABLED, TWIN_MFA_ENABLED, TWIN_MFA_ENFORCED };
+enum { TWIN_ROTATION_KEPT, TWIN_ROTATION_STRICT };
 enum { TWIN_ACCOUNT_ENABLED, TWIN_ACCOUNT_DISABLED, TWIN_ACCOUNT_LOCKED, TWIN_ACCOUNT_PASSWORD_EXPIRED };
 enum { TWIN_GRANT_VALID, TWIN_GRANT_EXPIRED, TWIN_GRANT_REVOKED };
 
@@ -71,6 +72,7 @@ struct twin_user {
 	unsigned consented;            /* bit per registration */
 	uint64_t authenticator_step;   /* the last code's time step, which is used up */
 	int64_t grants_from_ms;        /* refresh tokens issued before this wall time do not hold */
+	int64_t newest_grant_ms;       /* when the newest refresh token was issued: where rotation is strict, the only one that holds */
 	unsigned wrong_passwords;      /* in a row */
 };
 

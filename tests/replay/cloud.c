@@ -8,15 +8,18 @@
 #include "tests/replay/person.h"
 #include "twin/twin.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { SMTP_PORT = 3587, HTTP_PORT = 3443, KEYS_BYTES = 64 * 1024 };
+enum { SMTP_PORT = 3587, HTTP_PORT = 3443, KEYS_BYTES = 64 * 1024, FULL = TWIN_SHELF_MAILS / 2 };
 
 struct cloud {
 	struct loop *loop;
 	struct twin *twin;
 	char authority[128];
 	struct buf ca;
+	uint64_t seen; /* mail up to this number */
+	unsigned people;
 };
 
 static char keys_memory[KEYS_BYTES];
@@ -73,6 +76,11 @@ void cloud_free(struct cloud **cloud)
 	free(c);
 }
 
+uint16_t cloud_http_port(const struct cloud *c)
+{
+	return HTTP_PORT;
+}
+
 uint16_t cloud_smtp_port(const struct cloud *c)
 {
 	return twin_smtp_port(c->twin);
@@ -91,7 +99,12 @@ bool cloud_switch(struct cloud *c, struct span name, struct span value, struct s
 bool cloud_script(struct cloud *c, const struct cloud_fault *f)
 {
 	return twin_fault(c->twin, &(struct twin_script_wish){ .name = f->name, .stage = f->stage, .mailbox = f->mailbox, .text = f->text,
-							       .times = f->times, .ms = f->wait_ms }) == FAULT_OK;
+							       .times = f->times, .ms = f->wait_ms, .percent = f->percent }) == FAULT_OK;
+}
+
+void cloud_unscript(struct cloud *c)
+{
+	twin_unscript(c->twin);
 }
 
 bool cloud_approve(struct cloud *c, struct span user_code, struct span address)
@@ -101,16 +114,37 @@ bool cloud_approve(struct cloud *c, struct span user_code, struct span address)
 	return user && person_approves(twin_url(c->twin), user_code, user);
 }
 
-void cloud_mails(struct cloud *c, void (*each)(void *self, struct span recipients, struct span bytes), void *self)
+void cloud_mails(struct cloud *c, void (*each)(void *self, const struct cloud_mail *), void *self)
 {
 	const struct twin_shelf *shelf = twin_mail(c->twin);
+	uint64_t last = twin_shelf_last(shelf);
 
-	for (uint64_t number = twin_shelf_first(shelf); number <= twin_shelf_last(shelf); number++) {
-		const struct twin_mail *mail = twin_shelf_mail(shelf, number);
+	/* Mail that the shelf forgot before it was looked at would pass for lost. */
+	ASSERT(c->seen + 1 >= twin_shelf_first(shelf) || !last);
+	while (c->seen < last) {
+		const struct twin_mail *mail = twin_shelf_mail(shelf, ++c->seen);
 
-		if (mail)
-			each(self, mail->recipients, mail->bytes);
+		each(self, &(struct cloud_mail){ mail->recipients, mail->bytes, mail->taken_at_ms });
 	}
+}
+
+bool cloud_is_full(const struct cloud *c)
+{
+	return twin_shelf_last(twin_mail(c->twin)) >= c->seen + FULL;
+}
+
+const char *cloud_add_person(struct cloud *c)
+{
+	struct twin_user *user;
+	char address[64];
+
+	snprintf(address, sizeof address, "p%u@contoso.example", ++c->people);
+	if (twin_tenant_add_user(twin_tenant(c->twin), span_of(address), &user))
+		panic("the twin takes no more people");
+	snprintf(user->password, sizeof user->password, "Number-%u-Please", c->people);
+	snprintf(user->authenticator, sizeof user->authenticator, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP");
+	user->values[TWIN_MAILBOX_mfa] = TWIN_MFA_ENFORCED;
+	return user->address;
 }
 
 void cloud_registration(struct cloud *c, struct buf *out)

@@ -95,14 +95,17 @@ static size_t gather_listeners(const struct house *h, enum role role, struct rol
 	return count;
 }
 
+static void fails(struct room *room, enum fault fault, struct span why);
+
 static void on_ready(void *host, enum fault fault, struct span why)
 {
 	struct room *room = host;
 
 	world_note("%s is ready: %s %.*s", role_name(room->face->role), fault_row(fault)->name, SPAN_ARGS(why));
 	if (fault)
-		panic("%s does not serve: %s %.*s", role_name(room->face->role), fault_row(fault)->name, SPAN_ARGS(why));
-	room->is_ready = true;
+		fails(room, fault, why);
+	else
+		room->is_ready = true;
 }
 
 static void on_drained(void *host)
@@ -157,7 +160,7 @@ static void start_now(void *job)
 	fill_start(room, &start, files, listeners);
 	fault = room->face->start(&room->self, room->loop, &start, why);
 	if (fault)
-		panic("%s does not start: %s %s", role_name(room->face->role), fault_row(fault)->name, why);
+		fails(room, fault, span_of(why));
 }
 
 static void peer_now(void *job)
@@ -165,7 +168,8 @@ static void peer_now(void *job)
 	struct errand *e = job;
 	int fd = e->fd;
 
-	if (!is_alive(e))
+	/* One that did not start meets nobody before it ends. */
+	if (!is_alive(e) || !e->room->self)
 		return;
 	e->fd = -1;
 	e->room->face->peer(e->room->self, e->role, 0, fd);
@@ -317,6 +321,23 @@ static void kill_room(struct room *room)
 	if (room->wait_ms > WAIT_LONGEST_MS)
 		room->wait_ms = WAIT_LONGEST_MS;
 	world_after(room->wait_ms, restart, errand_new(room, 0, -1));
+}
+
+static void end_now(void *self)
+{
+	struct errand *e = self;
+
+	if (is_alive(e))
+		kill_room(e->room);
+}
+
+/* A role that cannot start ends by itself, between two events; the keeper starts it again. When the house is raised, nothing may fail. */
+static void fails(struct room *room, enum fault fault, struct span why)
+{
+	if (room->starts == 1)
+		panic("%s does not start: %s %.*s", role_name(room->face->role), fault_row(fault)->name, SPAN_ARGS(why));
+	world_note("%s does not start: %s %.*s", role_name(room->face->role), fault_row(fault)->name, SPAN_ARGS(why));
+	world_after(0, end_now, errand_new(room, 0, -1));
 }
 
 void house_kill(struct house *h, enum role role)

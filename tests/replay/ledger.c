@@ -25,17 +25,7 @@ struct letter *ledger_add(struct ledger *l, struct span name)
 	return letter;
 }
 
-void ledger_recount(struct ledger *l)
-{
-	for (size_t i = 0; i < l->count; i++) {
-		memset(l->letters[i].arrived, 0, sizeof l->letters[i].arrived);
-		l->letters[i].reports = l->letters[i].delays = 0;
-		l->letters[i].is_queued = l->letters[i].is_held = false;
-	}
-}
-
-/* The value of a header field of the mail, or an empty span. */
-static struct span field(struct span mail, struct span name)
+struct span ledger_field(struct span mail, struct span name)
 {
 	struct span line;
 
@@ -43,6 +33,21 @@ static struct span field(struct span mail, struct span name)
 		if (span_starts_fold(line, name))
 			return span_trim(span_slice(line, name.size, line.size));
 	return SPAN("");
+}
+
+/* The groups of a report, one for each recipient: Final-Recipient, then Action (RFC 3464 2.3). */
+static void read_groups(struct letter *letter, struct span report)
+{
+	struct span line, who = SPAN("");
+
+	while (span_cut(&report, '\n', &line)) {
+		if (span_starts_fold(line, SPAN("Final-Recipient: rfc822; ")))
+			who = span_trim(span_slice(line, 25, line.size));
+		if (!who.size || !span_starts_fold(line, SPAN("Action: failed")))
+			continue;
+		for (size_t i = 0; i < letter->recipient_count; i++)
+			letter->reported[i] += span_equal_fold(span_of(letter->recipients[i]), who);
+	}
 }
 
 static bool arrived_report(struct ledger *l, struct span bytes)
@@ -54,6 +59,7 @@ static bool arrived_report(struct ledger *l, struct span bytes)
 			l->letters[i].delays++; /* which excuses no loss */
 		else
 			l->letters[i].reports++;
+		read_groups(&l->letters[i], bytes);
 		return true;
 	}
 	return false;
@@ -61,10 +67,10 @@ static bool arrived_report(struct ledger *l, struct span bytes)
 
 bool ledger_arrived(struct ledger *l, struct span recipients, struct span bytes)
 {
-	struct letter *letter = ledger_letter(l, field(bytes, SPAN("subject:")));
+	struct letter *letter = ledger_letter(l, ledger_field(bytes, SPAN("subject:")));
 	struct span word;
 
-	if (span_starts_fold(field(bytes, SPAN("auto-submitted:")), SPAN("auto-")))
+	if (span_starts_fold(ledger_field(bytes, SPAN("auto-submitted:")), SPAN("auto-")))
 		return arrived_report(l, bytes);
 	if (!letter)
 		return false;
@@ -118,6 +124,28 @@ static bool was_left_out(const struct letter *letter, size_t recipient)
 	return true;
 }
 
+/* Tries after which the application could not know; each may have become a message with a report of its own. */
+static size_t unheard(const struct letter *letter)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < letter->try_count; i++)
+		count += letter->tries[i].was_sent && letter->tries[i].reply[0] != '2' && letter->tries[i].reply[0] != '5';
+	return count;
+}
+
+static void check_reports(const struct letter *letter, size_t i, struct buf *complaints)
+{
+	const char *to = letter->recipients[i];
+
+	if (letter->reported[i] && was_told(letter, '5') && !was_told(letter, '2') && !unheard(letter))
+		buf_print(complaints, "%s: answered 5xx and yet reported for %s\n", letter->name, to);
+	if (letter->reported[i] > letter->copies_allowed + unheard(letter))
+		buf_print(complaints, "%s: %zu reports for %s\n", letter->name, letter->reported[i], to);
+	if (letter->reported[i] && letter->arrived[i] && !unheard(letter))
+		buf_print(complaints, "%s: arrived and yet reported for %s\n", letter->name, to);
+}
+
 static void check_recipient(const struct letter *letter, size_t i, struct buf *complaints)
 {
 	const char *to = letter->recipients[i];
@@ -129,7 +157,7 @@ static void check_recipient(const struct letter *letter, size_t i, struct buf *c
 		buf_print(complaints, "%s: answered 5xx and yet arrived for %s\n", letter->name, to);
 	if (!accepted || was_left_out(letter, i))
 		return;
-	if (!letter->arrived[i] && !letter->is_queued && !letter->is_held && !letter->reports)
+	if (!letter->arrived[i] && !letter->is_queued && !letter->is_held && !letter->reported[i] && !letter->is_kept)
 		buf_print(complaints, "%s: answered 250 and lost for %s\n", letter->name, to);
 }
 
@@ -138,10 +166,10 @@ void ledger_check(const struct ledger *l, struct buf *complaints)
 	for (size_t i = 0; i < l->count; i++) {
 		const struct letter *letter = &l->letters[i];
 
-		for (size_t j = 0; j < letter->recipient_count; j++)
+		for (size_t j = 0; j < letter->recipient_count; j++) {
 			check_recipient(letter, j, complaints);
-		if (letter->reports > 1)
-			buf_print(complaints, "%s: %zu reports\n", letter->name, letter->reports);
+			check_reports(letter, j, complaints);
+		}
 		if (letter->delays > 1)
 			buf_print(complaints, "%s: %zu reports of its delay\n", letter->name, letter->delays);
 		for (size_t j = 0; j < letter->try_count; j++)
@@ -161,6 +189,6 @@ void ledger_print(const struct ledger *l, struct buf *out)
 		for (size_t j = 0; j < letter->recipient_count; j++)
 			buf_print(out, "letter %s arrived %zu for %s\n", letter->name, letter->arrived[j], letter->recipients[j]);
 		buf_print(out, "letter %s reports %zu delays %zu%s%s\n", letter->name, letter->reports, letter->delays, letter->is_queued ? " queued" : "",
-			  letter->is_held ? " held" : "");
+			  letter->is_held ? " held" : letter->is_kept ? " kept" : "");
 	}
 }

@@ -28,9 +28,10 @@ struct letter {
 	struct letter_try tries[LETTER_TRIES_MAX];
 	size_t try_count;
 	/* what the sink saw */
-	size_t arrived[LETTER_RECIPIENTS_MAX], reports, delays;
+	size_t arrived[LETTER_RECIPIENTS_MAX], reported[LETTER_RECIPIENTS_MAX]; /* reported: as failed */
+	size_t reports, delays;
 	/* what post still has of it */
-	bool is_queued, is_held;
+	bool is_queued, is_held, is_kept; /* kept: a report about it that could go nowhere is shown */
 };
 
 struct ledger {
@@ -42,8 +43,8 @@ struct ledger {
 struct letter *ledger_letter(struct ledger *, struct span name);
 struct letter *ledger_add(struct ledger *, struct span name);
 
-/* Forgets what the sink saw and post has, before both are asked again. */
-void ledger_recount(struct ledger *);
+/* The value of a header field of a mail, or an empty span; `name` with its colon. */
+struct span ledger_field(struct span mail, struct span name);
 
 /* Mail at the sink: `recipients` parted by blanks. False when it is no letter's. */
 bool ledger_arrived(struct ledger *, struct span recipients, struct span bytes);

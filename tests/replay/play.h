@@ -8,10 +8,11 @@
 #include "tests/replay/admin.h"
 #include "tests/replay/application.h"
 #include "tests/replay/cloud.h"
+#include "tests/replay/flood.h"
 #include "tests/replay/house.h"
 #include "tests/replay/scenario.h"
 
-enum { PLAY_DUE_MAX = 64, PLAY_MAILBOXES_MAX = 4 };
+enum { PLAY_DUE_MAX = 256, PLAY_MAILBOXES_MAX = 60 };
 
 struct play {
 	struct scenario scenario;
@@ -20,12 +21,17 @@ struct play {
 	struct house *house;
 	struct admin *admin;
 	struct applications *applications;
+	struct flood *flood; /* NULL: none */
+	struct address gate;
 	struct ledger ledger;
 	char mailboxes[PLAY_MAILBOXES_MAX][128], password[256]; /* the first is the usual sender */
 	size_t mailbox_count;
 	int64_t begun_ms, until_ms;
 	uint64_t begun_step;
 	bool has_begun;
+	bool is_quiet;       /* between beginning and end only what the trail says at level info is looked at, and none of it kept */
+	int64_t people;      /* who are added to the twin's own */
+	uint64_t queued;     /* messages that post has in the end */
 	/* lines whose time has come, in order; done between two events */
 	struct scenario_line *due[PLAY_DUE_MAX];
 	size_t due_count;
@@ -44,8 +50,26 @@ void script_do(struct play *, const struct scenario_line *);
 void script_expect(struct play *, const struct scenario_line *);
 void script_prepare(struct play *, const struct scenario_line *);
 
+/* Adds the people that the scenario wants. */
+void script_people(struct play *);
+
+/* Takes from the sink what arrived since the last time. */
+void script_gather(struct play *);
+
 /* Asks sink and queue what became of the letters. */
 void script_count(struct play *);
+
+/* --- expect.c */
+
+/* Whether the scenario wants a promise to be broken; whether it is this one, which it then has seen. */
+bool script_expects_broken(const struct play *);
+bool script_is_expected(struct play *, struct span complaint);
+
+/* What must hold of a house whatever happened to it: everything sealed opens, nothing is left over. */
+void script_check_house(struct play *, struct buf *complaints);
+
+/* Has a person sign in and consent for a mailbox; complains when that does not work. `result` is for what is answered meanwhile. */
+bool play_link(struct play *, const char *address, struct buf *result);
 
 /* A complaint, with the line it is about. */
 void play_complain(struct play *, const struct scenario_line *, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -5,7 +5,7 @@
 
 enum { ARENA_BYTES = 1024 * 1024 };
 
-static const char *const preparations[] = { "boot", "client", "mailbox", "until", "network", "pool" };
+static const char *const preparations[] = { "boot", "client", "mailbox", "people", "until", "network", "pool", "log" };
 
 static bool read_range(struct span text, uint64_t *low_out, uint64_t *high_out)
 {
@@ -169,6 +169,22 @@ static bool read_when(struct scenario_line *line)
 	return line->count > 0;
 }
 
+/* Behind "at MS": "every MS times N". */
+static bool read_every(struct scenario_line *line)
+{
+	int64_t times;
+
+	line->times = 1;
+	if (line->count < 5 || !span_equal(line->words[0], SPAN("every")))
+		return true;
+	if (!scenario_number(line->words[1], &line->every_ms) || !span_equal(line->words[2], SPAN("times")) || !scenario_number(line->words[3], &times) ||
+	    times < 1)
+		return false;
+	line->times = (unsigned)times;
+	drop_words(line, 4);
+	return true;
+}
+
 static bool read_line(struct scenario_line *line)
 {
 	struct span first = line->words[0];
@@ -178,7 +194,7 @@ static bool read_line(struct scenario_line *line)
 		if (!scenario_number(line->words[1], &line->at_ms))
 			return false;
 		drop_words(line, 2);
-		return true;
+		return read_every(line);
 	}
 	if (span_equal(first, SPAN("when")) && line->count > 2)
 		return read_when(line);

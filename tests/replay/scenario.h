@@ -13,8 +13,8 @@
 enum { SCENARIO_LINES_MAX = 200, SCENARIO_WORDS_MAX = 24, SCENARIO_BYTES = 64 * 1024 };
 
 enum scenario_kind {
-	SCENARIO_PREPARE, /* "boot ...", "client ...", "mailbox ...", "until ..." */
-	SCENARIO_AT,      /* "at MS ..." */
+	SCENARIO_PREPARE, /* "boot ...", "client ...", "mailbox ...", "people ...", "until ..." */
+	SCENARIO_AT,      /* "at MS [every MS times N] ..." */
 	SCENARIO_STEP,    /* "step N ..." */
 	SCENARIO_WHEN,    /* "when TEXT [times N] [after MS] ..." */
 	SCENARIO_EXPECT,  /* "expect ..." */
@@ -26,8 +26,11 @@ struct scenario_line {
 	enum scenario_kind kind;
 	int64_t at_ms;       /* AT: since the play began. WHEN: since the text was seen, or -1 for at once. STEP: after so many things happened */
 	struct span text;    /* WHEN */
-	unsigned times;      /* WHEN: at which sight of it */
+	unsigned times;      /* WHEN: at which sight of it. AT: how often */
+	int64_t every_ms;    /* AT, when more than once */
 	unsigned seen;       /* the player's: so often so far */
+	int64_t bucket;      /* the player's, of "expect rate": which stretch of time is being counted, how often it was said in it, and in the fullest */
+	uint64_t in_bucket, most;
 	size_t count;
 	struct span words[SCENARIO_WORDS_MAX]; /* what is to be done or expected */
 };

@@ -137,16 +137,27 @@ static void the_ledger_finds_what_is_wrong(void **state)
 	assert_complaints(&l, "");
 	snprintf(letter->tries[0].reply, sizeof letter->tries[0].reply, "550 no");
 	assert_complaints(&l, "m1: answered 5xx and yet arrived for a@x.example\nm1: answered 5xx and yet arrived for b@x.example\n");
-	ledger_recount(&l);
+	letter->arrived[0] = letter->arrived[1] = 0;
 	assert_complaints(&l, "");
+	letter->reported[0] = 1;
+	assert_complaints(&l, "m1: answered 5xx and yet reported for a@x.example\n");
+	letter->reported[0] = 0;
 	letter->tries[0].reply[0] = 0;
 	assert_complaints(&l, "m1: never answered\n");
 	snprintf(letter->tries[0].reply, sizeof letter->tries[0].reply, "250 accepted for 1 of 2, report follows");
 	assert_true(ledger_arrived(&l, SPAN("a@x.example"), SPAN("Subject: m1\r\n\r\n")));
 	assert_complaints(&l, "m1: answered 250 and lost for b@x.example\n");
 	assert_true(ledger_arrived(&l, SPAN("me@x.example"),
-				   SPAN("Subject: Undelivered\r\nAuto-Submitted: auto-replied\r\n\r\nMessage-ID: <m1@replay.example>\r\n")));
+				   SPAN("Subject: Undelivered\r\nAuto-Submitted: auto-replied\r\n\r\nFinal-Recipient: rfc822; b@x.example\r\nAction: failed\r\n\r\n"
+					"Message-ID: <m1@replay.example>\r\n")));
 	assert_complaints(&l, "");
+	letter->arrived[1] = 1;
+	assert_complaints(&l, "m1: arrived and yet reported for b@x.example\n");
+	letter->arrived[1] = 0;
+	letter->reported[1] = 3;
+	assert_complaints(&l, "m1: 3 reports for b@x.example\n");
+	letter->reported[1] = 0;
+	assert_complaints(&l, "m1: answered 250 and lost for b@x.example\n");
 	assert_false(ledger_arrived(&l, SPAN("a@x.example"), SPAN("Subject: stranger\r\n\r\n")));
 }
 

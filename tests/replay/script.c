@@ -1,7 +1,9 @@
 #include "tests/replay/play.h"
 
+#include "base/clock.h"
 #include "base/fake/fake.h"
 #include "base/json.h"
+#include "twin/twin_fault.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -126,29 +128,40 @@ static void do_disk(struct play *p, const struct scenario_line *line)
 	play_complain(p, line, "disk post|vault TROUBLE [times N|no-more]");
 }
 
+/* Whose port a word means; 0 for none. */
+static uint16_t port_of(const struct play *p, struct span word)
+{
+	if (span_equal(word, SPAN("provider")))
+		return cloud_smtp_port(p->cloud);
+	if (span_equal(word, SPAN("identity")))
+		return cloud_http_port(p->cloud);
+	return span_equal(word, SPAN("applications")) ? 587 : 0;
+}
+
 static void do_road(struct play *p, const struct scenario_line *line)
 {
 	static const char *const states[] = { "open", "refused", "silent" };
+	uint16_t port = line->count > 2 ? port_of(p, line->words[1]) : cloud_smtp_port(p->cloud);
 
-	for (size_t i = 0; i < 3; i++)
-		if (span_equal(line->words[1], span_of(states[i]))) {
-			world_road("127.0.0.1", cloud_smtp_port(p->cloud), (enum world_road)i);
-			world_road("::1", cloud_smtp_port(p->cloud), (enum world_road)i);
+	for (size_t i = 0; port && i < 3; i++)
+		if (span_equal(line->words[line->count - 1], span_of(states[i]))) {
+			world_road("127.0.0.1", port, (enum world_road)i);
+			world_road("::1", port, (enum world_road)i);
 			return;
 		}
-	play_complain(p, line, "road open|refused|silent");
+	play_complain(p, line, "road [provider|identity] open|refused|silent");
 }
 
 static void do_cut(struct play *p, const struct scenario_line *line)
 {
-	if (span_equal(line->words[1], SPAN("provider"))) {
-		world_cut("127.0.0.1", cloud_smtp_port(p->cloud));
-		world_cut("::1", cloud_smtp_port(p->cloud));
-	} else if (span_equal(line->words[1], SPAN("applications"))) {
-		world_cut("127.0.0.1", 587);
-	} else {
-		play_complain(p, line, "cut provider|applications");
+	uint16_t port = port_of(p, line->words[1]);
+
+	if (!port) {
+		play_complain(p, line, "cut provider|identity|applications");
+		return;
 	}
+	world_cut("127.0.0.1", port);
+	world_cut("::1", port);
 }
 
 static void do_skew(struct play *p, const struct scenario_line *line)
@@ -171,14 +184,46 @@ static void do_switch(struct play *p, const struct scenario_line *line)
 
 static void do_script(struct play *p, const struct scenario_line *line)
 {
-	int64_t times, ms;
+	int64_t times = TWIN_ALWAYS, ms, percent;
+	bool always = span_equal(scenario_option(line, "times"), SPAN("always"));
 
-	if (!number_of(p, line, "times", 1, &times) || !number_of(p, line, "ms", 0, &ms))
+	if ((!always && !number_of(p, line, "times", 1, &times)) || !number_of(p, line, "ms", 0, &ms) || !number_of(p, line, "percent", 0, &percent))
 		return;
 	if (!cloud_script(p->cloud, &(struct cloud_fault){ .name = line->words[1], .stage = scenario_option(line, "stage"),
-							   .mailbox = scenario_option(line, "mailbox"),
-							   .text = scenario_option(line, "text"), .times = times, .wait_ms = ms }))
+							   .mailbox = scenario_option(line, "mailbox"), .text = scenario_option(line, "text"),
+							   .times = times, .wait_ms = ms, .percent = percent }))
 		play_complain(p, line, "the twin does not take that fault");
+}
+
+static void do_reset(struct play *p, const struct scenario_line *line)
+{
+	cloud_unscript(p->cloud);
+}
+
+static void do_link(struct play *p, const struct scenario_line *line)
+{
+	struct buf result;
+	char address[128];
+
+	snprintf(address, sizeof address, "%.*s", SPAN_ARGS(line->words[1]));
+	buf_init(&result, QUEUE_BYTES);
+	if (!play_link(p, address, &result))
+		play_complain(p, line, "nobody can sign in");
+	buf_wipe(&result);
+}
+
+static void do_flood(struct play *p, const struct scenario_line *line)
+{
+	int64_t count, sessions, size;
+
+	if (p->flood || !scenario_number(line->words[1], &count) || !count || !number_of(p, line, "sessions", 10, &sessions) ||
+	    !number_of(p, line, "size", 0, &size)) {
+		play_complain(p, line, "flood N [sessions N] [size BYTES], once");
+		return;
+	}
+	p->flood = flood_new(&(struct flood_wish){ .gate = p->gate, .user = SPAN("app"), .password = span_of(p->password), .senders = p->mailboxes,
+						   .sender_count = p->mailbox_count, .count = (uint64_t)count, .sessions = (unsigned)sessions,
+						   .size_bytes = (size_t)size, .begun_ms = p->begun_ms });
 }
 
 static void do_reload(struct play *p, const struct scenario_line *line)
@@ -201,7 +246,7 @@ static void do_ask(struct play *p, const struct scenario_line *line)
 	snprintf(operation, sizeof operation, "%.*s", SPAN_ARGS(line->words[1]));
 	buf_init(&result, QUEUE_BYTES);
 	fault = admin_ask(p->admin, operation, &result, "%.*s", SPAN_ARGS(line->words[2]));
-	world_note("%s: %s", operation, fault_row(fault)->name);
+	world_note("%s: %s %.*s", operation, fault_row(fault)->name, SPAN_ARGS(span_slice(buf_span(&result), 0, 400)));
 	if (fault)
 		play_complain(p, line, "%s: %.*s", fault_row(fault)->name, SPAN_ARGS(buf_span(&result)));
 	buf_wipe(&result);
@@ -234,9 +279,8 @@ static const struct {
 } actions[] = {
 	{ "send", 4, do_send },	  { "resend", 2, do_resend }, { "kill", 2, do_kill }, { "power-cut", 2, do_power_cut },
 	{ "disk", 3, do_disk },	  { "road", 2, do_road },     { "cut", 2, do_cut },   { "skew", 2, do_skew },
-	{ "switch", 3, do_switch }, { "script", 2, do_script }, { "queue", 3, do_queue },
-	{ "reload", 1, do_reload },
-	{ "ask", 3, do_ask },
+	{ "switch", 3, do_switch }, { "script", 2, do_script }, { "queue", 3, do_queue }, { "reload", 1, do_reload },
+	{ "ask", 3, do_ask },	  { "unscript", 1, do_reset }, { "link", 2, do_link }, { "flood", 2, do_flood },
 };
 
 void script_do(struct play *p, const struct scenario_line *line)
@@ -254,11 +298,12 @@ void script_do(struct play *p, const struct scenario_line *line)
 static void prepare_network(struct play *p, const struct scenario_line *line)
 {
 	struct world_network n = { 1, 20, 0, 1, 256 * 1024, 1500 };
-	int64_t most;
+	int64_t most, piece;
 
-	if (!number_of(p, line, "ms", n.most_ms, &most))
+	if (!number_of(p, line, "ms", n.most_ms, &most) || !number_of(p, line, "pieces", (int64_t)n.piece_bytes_max, &piece))
 		return;
 	n.most_ms = (int)most;
+	n.piece_bytes_max = (size_t)piece;
 	world_network(&n);
 }
 
@@ -270,6 +315,12 @@ static void prepare_pool(struct play *p, const struct scenario_line *line)
 	snprintf(name, sizeof name, "%.*s", SPAN_ARGS(line->words[1]));
 	if (number_of(p, line, "ms", 2, &ms))
 		world_pool_delay(name, 0, (int)ms);
+}
+
+void script_people(struct play *p)
+{
+	for (int64_t i = 0; i < p->people && p->mailbox_count < PLAY_MAILBOXES_MAX; i++)
+		snprintf(p->mailboxes[p->mailbox_count++], sizeof p->mailboxes[0], "%s", cloud_add_person(p->cloud));
 }
 
 void script_prepare(struct play *p, const struct scenario_line *line)
@@ -286,6 +337,10 @@ void script_prepare(struct play *p, const struct scenario_line *line)
 		buf_print(&p->client, ",\"%.*s\":\"%.*s\"", SPAN_ARGS(line->words[1]), SPAN_ARGS(line->words[2]));
 	} else if (span_equal(what, SPAN("mailbox")) && p->mailbox_count < PLAY_MAILBOXES_MAX) {
 		snprintf(p->mailboxes[p->mailbox_count++], sizeof p->mailboxes[0], "%.*s", SPAN_ARGS(line->words[1]));
+	} else if (span_equal(what, SPAN("people")) && scenario_number(line->words[1], &p->people)) {
+		return;
+	} else if (span_equal(what, SPAN("log")) && span_equal(line->words[1], SPAN("quiet"))) {
+		p->is_quiet = true;
 	} else if (span_equal(what, SPAN("network"))) {
 		prepare_network(p, line);
 	} else if (span_equal(what, SPAN("pool"))) {
@@ -297,21 +352,45 @@ void script_prepare(struct play *p, const struct scenario_line *line)
 
 /* --- what became of it */
 
-static void on_mail(void *self, struct span recipients, struct span bytes)
+static void on_mail(void *self, const struct cloud_mail *mail)
 {
 	struct play *p = self;
+	struct span subject = ledger_field(mail->bytes, SPAN("subject:"));
+	bool is_report = span_starts_fold(ledger_field(mail->bytes, SPAN("auto-submitted:")), SPAN("auto-"));
 
-	if (!ledger_arrived(&p->ledger, recipients, bytes))
-		play_complain(p, NULL, "mail arrived that nobody sent, for %.*s", SPAN_ARGS(recipients));
+	if (is_report ? flood_reported(p->flood, mail->bytes) : flood_arrived(p->flood, subject, world_ms() - clock_wall_ms() + mail->taken_at_ms))
+		return;
+	if (!ledger_arrived(&p->ledger, mail->recipients, mail->bytes))
+		play_complain(p, NULL, "mail arrived that nobody sent, for %.*s", SPAN_ARGS(mail->recipients));
+}
+
+void script_gather(struct play *p)
+{
+	cloud_mails(p->cloud, on_mail, p);
+}
+
+/* The id of the message that a report is about: the trail said so when it was made. */
+static struct span subject_of(const struct play *p, struct span report)
+{
+	struct span rest = buf_span(&p->log), line, word;
+
+	while (span_cut(&rest, '\n', &line))
+		if (span_find(line, SPAN("event=post.reported")) < line.size && span_find(line, report) < line.size)
+			while (span_cut(&line, ' ', &word))
+				if (span_starts(word, SPAN("id=")))
+					return span_slice(word, 3, word.size);
+	return SPAN("");
 }
 
 static void count_item(struct play *p, json_t *item)
 {
 	struct span id = json_text(item, "id"), state = json_text(item, "state");
+	struct span about = span_equal(state, SPAN("undeliverable")) ? subject_of(p, id) : SPAN("");
 
 	for (size_t i = 0; i < p->ledger.count; i++) {
 		struct letter *letter = &p->ledger.letters[i];
 
+		letter->is_kept = letter->is_kept || (about.size && span_equal(ledger_id(letter), about));
 		if (!span_equal(ledger_id(letter), id) && !span_equal(json_text(item, "message_id"), ledger_message_id(letter)))
 			continue;
 		letter->is_held = letter->is_held || span_equal(state, SPAN("held"));
@@ -319,117 +398,34 @@ static void count_item(struct play *p, json_t *item)
 	}
 }
 
-void script_count(struct play *p)
+/* One piece of the list; the last id of it, or an empty text when there are no more. */
+static void count_piece(struct play *p, struct buf *result, char *last_id, size_t size)
 {
-	struct buf result;
 	json_t *list, *item;
 	size_t at;
 
-	ledger_recount(&p->ledger);
-	cloud_mails(p->cloud, on_mail, p);
-	buf_init(&result, QUEUE_BYTES);
-	if (admin_ask(p->admin, "queue.list", &result, "{}"))
-		play_complain(p, NULL, "the queue is not told: %.*s", SPAN_ARGS(buf_span(&result)));
-	list = json_read(buf_span(&result), QUEUE_BYTES);
-	json_array_foreach(json_object_get(list, "items"), at, item)
+	if (admin_ask(p->admin, "queue.list", result, last_id[0] ? "{\"limit\":\"1000\",\"after\":\"%s\"}" : "{\"limit\":\"1000\"}", last_id))
+		play_complain(p, NULL, "the queue is not told: %.*s", SPAN_ARGS(buf_span(result)));
+	last_id[0] = 0;
+	list = json_read(buf_span(result), QUEUE_BYTES);
+	json_array_foreach(json_object_get(list, "items"), at, item) {
 		count_item(p, item);
+		p->queued++;
+		if (at == 999)
+			snprintf(last_id, size, "%.*s", SPAN_ARGS(json_text(item, "id")));
+	}
 	json_decref(list);
+}
+
+void script_count(struct play *p)
+{
+	char last_id[32] = "";
+	struct buf result;
+
+	script_gather(p);
+	buf_init(&result, QUEUE_BYTES);
+	do
+		count_piece(p, &result, last_id, sizeof last_id);
+	while (last_id[0]);
 	buf_free(&result);
-}
-
-/* --- what is expected */
-
-static void expect_reply(struct play *p, const struct scenario_line *line, const struct letter *letter)
-{
-	struct span pattern = line->words[2];
-	int64_t number = (int64_t)letter->try_count;
-
-	if (line->count == 4 && (!scenario_number(line->words[2], &number) || number < 1 || number > (int64_t)letter->try_count)) {
-		play_complain(p, line, "there was no such try");
-		return;
-	}
-	if (line->count == 4)
-		pattern = line->words[3];
-	if (!number || !scenario_like(span_of(letter->tries[number - 1].reply), pattern))
-		play_complain(p, line, "the reply was: %s", number ? letter->tries[number - 1].reply : "none");
-}
-
-static void expect_within(struct play *p, const struct scenario_line *line, const struct letter *letter)
-{
-	const struct letter_try *last = letter->try_count ? &letter->tries[letter->try_count - 1] : NULL;
-	int64_t most;
-
-	if (!last || !scenario_number(line->words[2], &most) || !last->ended_ms || last->ended_ms - last->begun_ms > most)
-		play_complain(p, line, "it took %lld ms", last && last->ended_ms ? (long long)(last->ended_ms - last->begun_ms) : -1ll);
-}
-
-static void expect_count(struct play *p, const struct scenario_line *line, size_t count)
-{
-	if (!scenario_within(line->words[2], (int64_t)count))
-		play_complain(p, line, "it was %zu", count);
-}
-
-static size_t arrived(const struct letter *letter, struct span recipient)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < letter->recipient_count; i++)
-		if (!recipient.size || span_equal(span_of(letter->recipients[i]), recipient))
-			count += letter->arrived[i];
-	return count;
-}
-
-static size_t said(struct span text, struct span what)
-{
-	size_t count = 0, at;
-
-	while ((at = span_find(text, what)) < text.size) {
-		count++;
-		text = span_slice(text, at + what.size, text.size);
-	}
-	return count;
-}
-
-static void expect_of_letter(struct play *p, const struct scenario_line *line)
-{
-	const struct letter *letter = ledger_letter(&p->ledger, line->words[1]);
-	struct span what = line->words[0];
-
-	if (!letter)
-		play_complain(p, line, "there is no such letter");
-	else if (span_equal(what, SPAN("reply")) && line->count > 2)
-		expect_reply(p, line, letter);
-	else if (span_equal(what, SPAN("arrived")) && line->count > 2)
-		expect_count(p, line, arrived(letter, scenario_option(line, "for")));
-	else if (span_equal(what, SPAN("within")) && line->count > 2)
-		expect_within(p, line, letter);
-	else if (span_equal(what, SPAN("reports")) && line->count > 2)
-		expect_count(p, line, letter->reports);
-	else if (span_equal(what, SPAN("delays")) && line->count > 2)
-		expect_count(p, line, letter->delays);
-	else if (span_equal(what, SPAN("held")) ? !letter->is_held : span_equal(what, SPAN("queued")) ? !letter->is_queued : true)
-		play_complain(p, line, "it is not so");
-}
-
-void script_expect(struct play *p, const struct scenario_line *line)
-{
-	struct span what = line->words[0];
-
-	if (span_equal(what, SPAN("said")) && line->count > 2) {
-		size_t count = said(buf_span(&p->log), line->words[1]);
-
-		if (!span_equal(line->words[2], SPAN("some")))
-			expect_count(p, line, count);
-		else if (!count)
-			play_complain(p, line, "it was never said");
-	} else if (span_equal(what, SPAN("none")) && line->count > 1) {
-		const struct letter *letter = ledger_letter(&p->ledger, line->words[1]);
-
-		if (!letter || letter->is_held || letter->is_queued)
-			play_complain(p, line, "something of it waits");
-	} else if (line->count > 1) {
-		expect_of_letter(p, line);
-	} else {
-		play_complain(p, line, "that cannot be expected");
-	}
 }
