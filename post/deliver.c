@@ -276,7 +276,7 @@ static void finish(struct delivery *d)
 	struct post *p = d->post;
 	struct mail *m = d->mail;
 
-	queue_unload(p->queue, m, m->open_count != 0);
+	queue_unload(p->queue, m, false);
 	delivery_free(d);
 	queue_tried(p->queue, m);
 	post_try_ended(p);

@@ -339,8 +339,7 @@ static void store(struct arrival *a)
 	e = envelope_of(a);
 	m = mail_new(&e, &c);
 	ASSERT(m);
-	m->payload = a->payload;
-	buf_init(&a->payload, RECORD_BYTES_MAX);
+	mail_set_payload(m, &a->payload);
 	count(a);
 	fault = queue_accept(p->queue, m, RECORD_MESSAGE);
 	if (fault) {
@@ -487,10 +486,12 @@ void intake_accepted(struct post *p, struct mail *m, enum fault fault)
 	metric_add(METRIC_POST_TAKEN, NULL, 1);
 	post_step(p, m->id, "committed");
 	if (p->is_draining || !schedule_is_free(lane)) {
+		bool is_soon = !p->is_draining && !lane_is_blocked(lane) && lane_until_ms(lane) <= loop_now_ms(p->loop);
+
 		schedule_add(schedule, m, loop_now_ms(p->loop));
 		post_step(p, m->id, hold_cause_of(p, m) ? "held" : "waiting");
 		say_waiting(p, m);
-		queue_unload(p->queue, m, true);
+		queue_unload(p->queue, m, is_soon); /* what waits for long is read again from the disk */
 		return;
 	}
 	for (struct arrival *a = m->waiter, *next; a; a = next) {

@@ -81,7 +81,7 @@ static void put_report(struct post *p, const struct mail *about, const struct re
 	ASSERT(buf_put(&payload, d->body) && record_message_end(&payload, begun, &closing));
 	m = mail_new(&envelope, &closing);
 	ASSERT(m);
-	m->payload = payload;
+	mail_set_payload(m, &payload);
 	ASSERT(!queue_accept(p->queue, m, RECORD_REPORT));
 	post_step(p, m->id, "reporting");
 	buf_free(&list);

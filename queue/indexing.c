@@ -178,7 +178,7 @@ static bool open_progress(struct mail *m, struct span sealed)
 	return good;
 }
 
-static struct mail *mail_from(const struct queue_index_mail *row)
+static struct mail *mail_from(const struct queue_index_mail *row, const struct resubmit *resubmit)
 {
 	struct mail *m = mail_empty(row->id, (uint32_t)row->recipients);
 
@@ -191,9 +191,9 @@ static struct mail *mail_from(const struct queue_index_mail *row)
 	m->size_bytes = row->size_bytes;
 	m->has_file = row->has_file;
 	m->indexed = true;
-	if (row->key.size == MAIL_KEY_BYTES)
-		memcpy(m->key, row->key.at, MAIL_KEY_BYTES);
-	m->key_until_ms = row->key_until_ms;
+	m->next_try_at_ms = row->accepted_at_ms;
+	if (row->key.size == MAIL_KEY_BYTES && row->key_until_ms && resubmit_has(resubmit, row->id)) /* else its reply was heard since */
+		mail_set_key(m, (const unsigned char *)row->key.at, row->key_until_ms);
 	return m;
 }
 
@@ -207,10 +207,11 @@ static void on_mail(void *self, const struct queue_index_mail *row)
 		g->missing++; /* its segment is gone, and it with it */
 		return;
 	}
-	m = mail_from(row);
-	m->place = (struct spool_place){ segment, row->at, row->sequence, (size_t)row->bytes };
-	if (!open_progress(m, row->progress)) {
+	m = mail_from(row, g->x->resubmit);
+	m->place = (struct spool_place){ segment, row->sequence, (uint32_t)row->at, (uint32_t)row->bytes };
+	if (row->progress.size && !open_progress(m, row->progress)) {
 		m->hold = FAULT_UNCONFIRMED;
+		m->stale = true;
 		g->missing++;
 	}
 	mails_add(g->x->mails, m);
@@ -334,22 +335,26 @@ static struct span copy(const void *key, struct span rest)
 
 static void take_mail(struct batch *b, struct mail *m)
 {
+	static const struct mail_key none;
+	const struct mail_key *key = m->key ? m->key : &none;
 	struct queue_index_mail *row = &b->mails[b->mail_count++];
 	struct buf progress, sealed;
 
 	buf_init(&progress, RECORD_BYTES_MAX);
 	buf_init(&sealed, RECORD_BYTES_MAX);
-	ASSERT(mail_put_progress(&progress, m) &&
-	       seal_put(&sealed, secret_borrow(m->place.segment->file.key), bound_to(&m->id), buf_span(&progress)));
+	ASSERT(mail_is_untouched(m) ||
+	       (mail_put_progress(&progress, m) &&
+		seal_put(&sealed, secret_borrow(m->place.segment->file.key), bound_to(&m->id), buf_span(&progress))));
 	*row = (struct queue_index_mail){
 		.id = m->id, .segment = m->place.segment->file.number, .at = m->place.at, .bytes = m->place.size, .sequence = m->place.sequence,
 		.mailbox = m->mailbox, .client = m->client, .notice_mailbox = m->notice_mailbox, .report_of = m->report_of, .rung = m->rung,
-		.accepted_at_ms = m->accepted_at_ms, .key_until_ms = m->key_until_ms, .size_bytes = m->size_bytes, .recipients = m->recipient_count,
+		.accepted_at_ms = m->accepted_at_ms, .key_until_ms = key->until_ms, .size_bytes = m->size_bytes, .recipients = m->recipient_count,
 		.has_file = m->has_file,
 	};
-	row->progress = copy(m->key, buf_span(&sealed));
-	row->key = (struct span){ row->progress.at, MAIL_KEY_BYTES };
+	row->progress = copy(key->bytes, buf_span(&sealed));
+	row->key = (struct span){ row->progress.at, m->key ? MAIL_KEY_BYTES : 0 };
 	m->indexed = true;
+	m->stale = false;
 	m->dirty = false;
 	buf_free(&progress);
 	buf_free(&sealed);

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ID_CLOCK_SHIFT = 20 };
+enum { ID_CLOCK_SHIFT = 20, SLOTS_FIRST = 64 };
+
+_Static_assert(sizeof(struct mail) <= 232, "docs/queue.md: what a message that waits takes in memory");
 
 static void *take(size_t size)
 {
@@ -20,17 +22,11 @@ static void *take(size_t size)
 	return at;
 }
 
-/* --- the table */
+/* --- the table: ids are ours, so that no stranger's choice makes them meet; 8 bytes a place */
 
 void mails_init(struct mails *m)
 {
 	*m = (struct mails){ 0 };
-	map_init(&m->by_id, false);
-}
-
-static struct span id_key(const uint64_t *id)
-{
-	return (struct span){ (const char *)id, sizeof *id };
 }
 
 void mails_free(struct mails *m)
@@ -38,19 +34,62 @@ void mails_free(struct mails *m)
 	while (m->oldest) {
 		struct mail *mail = m->oldest;
 
-		mails_remove(m, &mail);
+		m->oldest = mail->behind;
+		mail_free(&mail);
 	}
-	map_free(&m->by_id);
+	free(m->slots);
+	*m = (struct mails){ 0 };
+}
+
+static size_t place_of(const struct mails *m, uint64_t id)
+{
+	return (size_t)((id * 0x9e3779b97f4a7c15u) >> 32) & (m->room - 1);
+}
+
+/* The slot of that id, or the free one where it would stand. */
+static size_t slot_of(const struct mails *m, uint64_t id)
+{
+	size_t at = place_of(m, id);
+
+	while (m->slots[at] && m->slots[at]->id != id)
+		at = (at + 1) & (m->room - 1);
+	return at;
+}
+
+static void grow(struct mails *m)
+{
+	struct mails old = *m;
+
+	m->room = old.room ? old.room * 2 : SLOTS_FIRST;
+	m->slots = take(m->room * sizeof *m->slots);
+	for (size_t i = 0; i < old.room; i++)
+		if (old.slots[i])
+			m->slots[slot_of(m, old.slots[i]->id)] = old.slots[i];
+	free(old.slots);
+}
+
+/* Those behind it move up, so that no search ends early. */
+static void close_gap(struct mails *m, size_t gap)
+{
+	size_t mask = m->room - 1;
+
+	m->slots[gap] = NULL;
+	for (size_t at = (gap + 1) & mask; m->slots[at]; at = (at + 1) & mask)
+		if (((at - place_of(m, m->slots[at]->id)) & mask) >= ((at - gap) & mask)) {
+			m->slots[gap] = m->slots[at];
+			m->slots[at] = NULL;
+			gap = at;
+		}
 }
 
 struct mail *mails_find(const struct mails *m, uint64_t id)
 {
-	return map_get(&m->by_id, id_key(&id));
+	return m->count ? m->slots[slot_of(m, id)] : NULL;
 }
 
 size_t mails_count(const struct mails *m)
 {
-	return map_count(&m->by_id);
+	return m->count;
 }
 
 uint64_t mails_new_id(struct mails *m, int64_t wall_ms)
@@ -63,7 +102,14 @@ uint64_t mails_new_id(struct mails *m, int64_t wall_ms)
 
 void mails_add(struct mails *m, struct mail *mail)
 {
-	ASSERT(!map_put(&m->by_id, id_key(&mail->id), mail));
+	size_t at;
+
+	if (m->count >= m->room / 4 * 3)
+		grow(m);
+	at = slot_of(m, mail->id);
+	ASSERT(!m->slots[at]);
+	m->slots[at] = mail;
+	m->count++;
 	mail->before = m->newest;
 	*(m->newest ? &m->newest->behind : &m->oldest) = mail;
 	m->newest = mail;
@@ -75,7 +121,8 @@ void mails_remove(struct mails *m, struct mail **out)
 {
 	struct mail *mail = *out;
 
-	map_remove(&m->by_id, id_key(&mail->id));
+	close_gap(m, slot_of(m, mail->id));
+	m->count--;
 	*(mail->before ? &mail->before->behind : &m->oldest) = mail->behind;
 	*(mail->behind ? &mail->behind->before : &m->newest) = mail->before;
 	mail_free(out);
@@ -90,7 +137,6 @@ struct mail *mail_empty(uint64_t id, uint32_t recipient_count)
 	m->id = id;
 	m->recipient_count = m->open_count = recipient_count;
 	m->statuses = recipient_count > MAIL_STATUSES_INLINE ? take(recipient_count) : m->few;
-	buf_init(&m->payload, RECORD_BYTES_MAX);
 	return m;
 }
 
@@ -110,9 +156,8 @@ struct mail *mail_new(const struct record_envelope *e, const struct record_closi
 	m->accepted_at_ms = m->next_try_at_ms = c->accepted_at;
 	m->size_bytes = c->size;
 	m->has_file = c->file_key.size != 0;
-	if (c->key.size)
-		memcpy(m->key, c->key.at, c->key.size);
-	m->key_until_ms = c->key.size ? c->key_until : 0;
+	if (c->key.size && c->key_until)
+		mail_set_key(m, (const unsigned char *)c->key.at, c->key_until);
 	if (c->progress.size && mail_apply_progress(m, c->progress))
 		mail_free(&m);
 	return m;
@@ -128,9 +173,51 @@ void mail_free(struct mail **out)
 		free(m->statuses);
 	free(m->reason);
 	free(m->held_by);
-	buf_free(&m->payload);
+	mail_drop_payload(m);
+	free(m->key);
 	free(m);
 	*out = NULL;
+}
+
+struct span mail_payload(const struct mail *m)
+{
+	return m->payload ? buf_span(m->payload) : SPAN("");
+}
+
+void mail_set_payload(struct mail *m, struct buf *payload)
+{
+	mail_drop_payload(m);
+	m->payload = take(sizeof *m->payload);
+	*m->payload = *payload;
+	buf_init(payload, payload->max);
+}
+
+void mail_drop_payload(struct mail *m)
+{
+	if (m->payload)
+		buf_free(m->payload);
+	free(m->payload);
+	m->payload = NULL;
+}
+
+void mail_set_key(struct mail *m, const unsigned char bytes[MAIL_KEY_BYTES], int64_t until_ms)
+{
+	if (!m->key)
+		m->key = take(sizeof *m->key);
+	memcpy(m->key->bytes, bytes, MAIL_KEY_BYTES);
+	m->key->until_ms = until_ms;
+}
+
+void mail_heard(struct mail *m)
+{
+	free(m->key);
+	m->key = NULL;
+}
+
+bool mail_is_untouched(const struct mail *m)
+{
+	return !m->attempts && !m->fault && !m->hold && !m->held_ms && !m->unknown && !m->delay_told && !m->reason && !m->held_by && m->open_count == m->recipient_count &&
+	       m->next_try_at_ms == m->accepted_at_ms;
 }
 
 void mail_say(char **text, struct span to)
@@ -193,6 +280,7 @@ void mail_apply_outcome(struct mail *m, const struct record_outcome *o)
 	struct span rest = o->runs, item;
 	struct record_run run;
 
+	m->stale = true;
 	end_hold(m, o->at);
 	m->attempts = o->attempts;
 	m->next_try_at_ms = o->next_try_at;
@@ -205,6 +293,7 @@ void mail_apply_outcome(struct mail *m, const struct record_outcome *o)
 
 void mail_apply_hold(struct mail *m, const struct record_hold *h)
 {
+	m->stale = true;
 	if (!m->hold)
 		m->held_since_ms = h->at;
 	m->hold = fault_from(h->fault);
@@ -214,6 +303,7 @@ void mail_apply_hold(struct mail *m, const struct record_hold *h)
 
 void mail_apply_release(struct mail *m, const struct record_release *r)
 {
+	m->stale = true;
 	end_hold(m, r->at);
 	m->next_try_at_ms = r->at;
 }
@@ -237,6 +327,7 @@ struct span mail_partly_words(const struct mail *m, char words_out[MAIL_PARTLY_B
 
 void mail_apply_reported(struct mail *m, struct span indexes)
 {
+	m->stale = true;
 	for (; indexes.size >= sizeof(uint32_t); indexes = span_slice(indexes, sizeof(uint32_t), indexes.size)) {
 		uint32_t at = 0;
 
@@ -251,7 +342,7 @@ bool mail_put_progress(struct buf *out, const struct mail *m)
 {
 	return record_put_progress(out, &(struct record_progress){
 		.attempts = m->attempts, .held_ms = m->held_ms, .next_try_at = m->next_try_at_ms, .unknown = m->unknown,
-		.heard = !m->key_until_ms, .statuses = { (const char *)m->statuses, m->recipient_count },
+		.heard = !m->key, .statuses = { (const char *)m->statuses, m->recipient_count },
 		.fault = span_of(m->fault ? fault_row(m->fault)->name : ""), .reason = span_of(m->reason),
 		.hold = span_of(m->hold ? fault_row(m->hold)->name : ""), .hold_by = span_of(m->held_by),
 		.hold_since = m->held_since_ms, .delay_told = m->delay_told,
@@ -270,7 +361,7 @@ enum fault mail_apply_progress(struct mail *m, struct span progress)
 	m->next_try_at_ms = p.next_try_at;
 	m->unknown = p.unknown;
 	if (p.heard)
-		m->key_until_ms = 0;
+		mail_heard(m);
 	for (uint32_t i = 0; i < m->recipient_count; i++)
 		set_status(m, i, (unsigned char)p.statuses.at[i]);
 	m->fault = fault_from(p.fault);

@@ -6,7 +6,6 @@
  * Refuses   Records that speak of recipients it does not have: ignored.
  * See       docs/queue.md: the states of a message */
 #pragma once
-#include "base/map.h"
 #include "queue/spool.h"
 #include "wire/outcome.h"
 
@@ -14,36 +13,42 @@ enum { MAIL_ID_TEXT_BYTES = 13, MAIL_KEY_BYTES = 32, MAIL_STATUSES_INLINE = 8 };
 
 struct lane;
 
+/* By which a message that comes again is known. */
+struct mail_key {
+	unsigned char bytes[MAIL_KEY_BYTES];
+	int64_t until_ms; /* wall clock */
+};
+
+/* A million of them may wait, so what few have stands apart, and small numbers stand together. */
 struct mail {
 	uint64_t id, mailbox, client, notice_mailbox, report_of;
 	int64_t accepted_at_ms, next_try_at_ms, held_since_ms, held_ms; /* wall clock */
 	uint64_t size_bytes;
-	unsigned char key[MAIL_KEY_BYTES];
-	int64_t key_until_ms;     /* 0: it has no key, or its reply was heard */
+	struct mail_key *key;     /* NULL: it has none, or its reply was heard */
 	uint32_t attempts, recipient_count, open_count;
-	unsigned char few[MAIL_STATUSES_INLINE], *statuses; /* enum record_status each; points to `few` or to more */
 	enum fault fault;         /* of the last try; FAULT_OK before it */
 	enum fault hold;          /* why it is held, or FAULT_OK */
+	uint32_t pending;         /* records about it on their way to the disk */
+	unsigned char few[MAIL_STATUSES_INLINE], *statuses; /* enum record_status each; points to `few` or to more */
 	char *reason, *held_by;   /* the last words about it; who holds it, when that was a person */
 	uint8_t rung;             /* of a report: where it goes out */
 	bool unknown;             /* a connection was lost behind the final dot: another copy may be there */
 	bool delay_told;          /* its sender was sent a report of its delay */
 	bool has_file;            /* its body is in a file of its own */
-	struct spool_place place;
-	struct buf payload;       /* the record's, while it is at hand */
 	/* of the modules that hold it */
-	bool accepted, indexed, dirty, trying, ended;
-	uint32_t pending;         /* records about it on their way to the disk */
-	size_t payload_counted;
+	bool accepted, indexed, stale, dirty, trying, ended, payload_counted;
+	uint32_t lane_place;
+	struct spool_place place;
+	struct buf *payload;      /* the record's, while it is at hand; else NULL */
 	struct lane *lane;
 	uint64_t lane_order;
-	size_t lane_place;
 	struct mail *before, *behind; /* all, oldest first */
 	void *waiter;             /* whoever waits for its outcome: post's */
 };
 
 struct mails {
-	struct map by_id;
+	struct mail **slots;      /* by id */
+	size_t room, count;
 	struct mail *oldest, *newest;
 	uint64_t last_id;
 };
@@ -74,7 +79,19 @@ uint32_t mail_accepted_count(const struct mail *);
 enum { MAIL_PARTLY_BYTES = 64 };
 struct span mail_partly_words(const struct mail *, char words_out[MAIL_PARTLY_BYTES]);
 
-/* What records say of it. */
+/* The record's payload, while it is at hand, else an empty span; gives it one, which is moved out of `payload`; drops it. */
+struct span mail_payload(const struct mail *);
+void mail_set_payload(struct mail *, struct buf *payload);
+void mail_drop_payload(struct mail *);
+
+/* Gives it a key; its reply was heard, and it needs none any more. */
+void mail_set_key(struct mail *, const unsigned char bytes[MAIL_KEY_BYTES], int64_t until_ms);
+void mail_heard(struct mail *);
+
+/* Nothing but its record says anything of it. */
+bool mail_is_untouched(const struct mail *);
+
+/* What records say of it: it is `stale` then, for whoever wrote it down before. */
 void mail_apply_outcome(struct mail *, const struct record_outcome *);
 void mail_apply_hold(struct mail *, const struct record_hold *);
 void mail_apply_release(struct mail *, const struct record_release *);

@@ -23,14 +23,16 @@ struct note {
 
 static void count_payload(struct queue *q, struct mail *m)
 {
-	q->payload_bytes += m->payload.size - m->payload_counted;
-	m->payload_counted = m->payload.size;
+	q->payload_bytes += mail_payload(m).size;
+	m->payload_counted = true;
 }
 
 static void drop_payload(struct queue *q, struct mail *m)
 {
-	buf_free(&m->payload);
-	count_payload(q, m);
+	if (m->payload_counted)
+		q->payload_bytes -= mail_payload(m).size;
+	m->payload_counted = false;
+	mail_drop_payload(m);
 }
 
 void queue_unload(struct queue *q, struct mail *m, bool keep)
@@ -56,14 +58,12 @@ static void loaded(void *self, struct spool_reading *r)
 
 	if (r->fault && !q->closing)
 		TRAIL(&q->trail, EVENT_RECORD_DAMAGED, TRAIL_TEXT("fault", span_of(fault_row(r->fault)->name)));
-	if (!q->closing && l->keep && !r->fault && !m->payload.size) {
-		buf_free(&m->payload);
-		m->payload = r->payload;
-		buf_init(&r->payload, 0);
+	if (!q->closing && l->keep && !r->fault && !m->payload) {
+		mail_set_payload(m, &r->payload);
 		count_payload(q, m);
 	}
 	if (!q->closing) {
-		l->done(l->self, m, r->fault, buf_span(l->keep ? &m->payload : &r->payload));
+		l->done(l->self, m, r->fault, l->keep ? mail_payload(m) : buf_span(&r->payload));
 		queue_pending_over(q, m);
 	}
 	buf_free(&r->payload);
@@ -74,8 +74,8 @@ void queue_load(struct queue *q, struct mail *m, bool keep, queue_loaded *done, 
 {
 	struct load *l;
 
-	if (m->payload.size) {
-		done(self, m, FAULT_OK, buf_span(&m->payload));
+	if (m->payload) {
+		done(self, m, FAULT_OK, mail_payload(m));
 		return;
 	}
 	l = calloc(1, sizeof *l);
@@ -253,7 +253,7 @@ void queue_heard(struct queue *q, uint64_t id)
 	if (!resubmit_forget(&q->resubmit, id))
 		return;
 	if (m)
-		m->key_until_ms = 0;
+		mail_heard(m);
 	at = buf_room(&q->heard, sizeof id);
 	for (size_t i = 0; i < sizeof id; i++)
 		at[i] = (char)(id >> (8 * i) & 255);
@@ -289,7 +289,7 @@ static void on_accepted(void *self, enum fault fault)
 	if (fault) {
 		resubmit_forget(&q->resubmit, m->id);
 		q->events->accepted(q->self, m, fault);
-		q->payload_bytes -= m->payload_counted;
+		drop_payload(q, m);
 		mails_remove(&q->mails, &m);
 		note_over(n);
 		return;
@@ -320,7 +320,7 @@ enum fault queue_accept(struct queue *q, struct mail *m, unsigned type)
 	if (fault)
 		return fault;
 	n = note_new(q, m, type, NULL, NULL);
-	n->ticket.payload = buf_span(&m->payload);
+	n->ticket.payload = mail_payload(m);
 	n->ticket.begun = on_commit_begun;
 	n->ticket.done = on_accepted;
 	n->ticket.must = must;
@@ -333,8 +333,8 @@ enum fault queue_accept(struct queue *q, struct mail *m, unsigned type)
 	m->pending++;
 	mails_add(&q->mails, m);
 	count_payload(q, m);
-	if (m->key_until_ms)
-		resubmit_add(&q->resubmit, m->key, m->id, m->key_until_ms);
+	if (m->key)
+		resubmit_add(&q->resubmit, m->key->bytes, m->id, m->key->until_ms);
 	return FAULT_OK;
 }
 

@@ -160,7 +160,8 @@ static void recovery_done(void *job)
 			continue;
 		}
 		spool_hold(&m->place);
-		queue_mark(q, m);
+		if (!m->indexed || m->stale)
+			queue_mark(q, m);
 		if (!mail_is_kept(m))
 			schedule_add(q->schedule, m, due_ms(q, m));
 	}

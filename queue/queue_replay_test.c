@@ -274,7 +274,7 @@ static struct entry *give(struct bench *b, size_t size)
 		assert_true(buf_put_byte(&payload, (char)(envelope.id + i)));
 	assert_true(record_message_end(&payload, begun, &closing));
 	m = mail_new(&envelope, &closing);
-	m->payload = payload;
+	mail_set_payload(m, &payload);
 	if (queue_accept(b->queue, m, RECORD_MESSAGE)) {
 		e->failed = true;
 		mail_free(&m);

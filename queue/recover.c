@@ -61,7 +61,8 @@ static void on_message(struct reading *g, const struct segment_found *found)
 	}
 	m = mails_find(r->mails, e.id);
 	if (m) { /* a copy: the story goes on from here */
-		m->place = (struct spool_place){ g->segment, found->at, found->frame->sequence, found->frame->size };
+		m->stale = true;
+		m->place = (struct spool_place){ g->segment, found->frame->sequence, (uint32_t)found->at, (uint32_t)found->frame->size };
 		return;
 	}
 	m = mail_new(&e, &c);
@@ -69,10 +70,10 @@ static void on_message(struct reading *g, const struct segment_found *found)
 		r->damaged++;
 		return;
 	}
-	m->place = (struct spool_place){ g->segment, found->at, found->frame->sequence, found->frame->size };
+	m->place = (struct spool_place){ g->segment, found->frame->sequence, (uint32_t)found->at, (uint32_t)found->frame->size };
 	mails_add(r->mails, m);
-	if (m->key_until_ms > r->wall_ms)
-		resubmit_add(r->resubmit, m->key, m->id, m->key_until_ms);
+	if (m->key && m->key->until_ms > r->wall_ms)
+		resubmit_add(r->resubmit, m->key->bytes, m->id, m->key->until_ms);
 	about = e.report_of ? mails_find(r->mails, e.report_of) : NULL;
 	if (about) {
 		mail_apply_reported(about, e.reported);
@@ -164,7 +165,7 @@ static void on_heard(struct reading *g, struct span payload)
 		resubmit_forget(g->r->resubmit, id);
 		m = mails_find(g->r->mails, id);
 		if (m)
-			m->key_until_ms = 0;
+			mail_heard(m);
 	}
 }
 
@@ -242,6 +243,7 @@ static void hold_unconfirmed(struct recover *r, uint64_t before)
 		if (m->open_count && m->hold != FAULT_UNCONFIRMED && m->place.sequence > r->passed && m->place.sequence < before) {
 			m->hold = FAULT_UNCONFIRMED;
 			m->held_since_ms = r->wall_ms;
+			m->stale = true;
 			r->unconfirmed++;
 		}
 }

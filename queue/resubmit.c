@@ -121,6 +121,11 @@ bool resubmit_forget(struct resubmit *r, uint64_t id)
 	return e != NULL;
 }
 
+bool resubmit_has(const struct resubmit *r, uint64_t id)
+{
+	return map_get(&r->by_id, id_span(&id)) != NULL;
+}
+
 void resubmit_sweep(struct resubmit *r, int64_t wall_ms)
 {
 	for (unsigned i = 0; i < SWEEP_MOST && r->oldest && r->oldest->until_ms <= wall_ms; i++)

@@ -54,5 +54,8 @@ void resubmit_accepted(struct resubmit *, uint64_t id, struct span says);
 /* The reply was heard, or the message was refused or reported: the next one is a new message. False: there was none. */
 bool resubmit_forget(struct resubmit *, uint64_t id);
 
+/* Whether one of that id is there. */
+bool resubmit_has(const struct resubmit *, uint64_t id);
+
 /* Drops what is over, a few at a time. */
 void resubmit_sweep(struct resubmit *, int64_t wall_ms);

@@ -1,5 +1,6 @@
 #include "queue/schedule.h"
 
+#include "base/map.h"
 #include "base/panic.h"
 #include "base/rand.h"
 
@@ -101,7 +102,7 @@ static bool is_before(const struct mail *a, const struct mail *b)
 static void place(struct lane *lane, size_t at, struct mail *m)
 {
 	lane->heap[at] = m;
-	m->lane_place = at + 1;
+	m->lane_place = (uint32_t)at + 1;
 }
 
 static void sift_up(struct lane *lane, size_t at)

@@ -58,8 +58,8 @@ static void flight_seal(struct spool_flight *f)
 			.type = t->type, .segment = f->segment->file.number, .sequence = sequence, .group = f->from,
 		};
 
-		t->place = (struct spool_place){ f->segment, f->segment->at + f->sealed.size, sequence,
-						 record_frame_size(t->payload.size) };
+		t->place = (struct spool_place){ f->segment, sequence, (uint32_t)(f->segment->at + f->sealed.size),
+						 (uint32_t)record_frame_size(t->payload.size) };
 		ASSERT(record_frame_put(&f->sealed, secret_borrow(f->segment->file.key), &frame, t->payload));
 	}
 }

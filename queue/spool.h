@@ -40,8 +40,8 @@ struct spool_segment {
 
 struct spool_place {
 	struct spool_segment *segment; /* NULL: nowhere */
-	uint64_t at, sequence;
-	size_t size;
+	uint64_t sequence;
+	uint32_t at, size;             /* bytes; a segment is no larger than 4 GB */
 };
 
 /* A record on its way to the disk. */

@@ -126,9 +126,9 @@ enum fault queue_index_read(struct sqlite *db, const struct queue_index_reader *
 	if (!fault && g.watermark)
 		fault = SQLITE_EACH(db, SEGMENTS, on_segment, &g);
 	if (!fault && g.watermark)
-		fault = SQLITE_EACH(db, MAILS, on_mail, &g);
-	if (!fault && g.watermark)
 		fault = SQLITE_EACH(db, KEYS, on_key, &g);
+	if (!fault && g.watermark)
+		fault = SQLITE_EACH(db, MAILS, on_mail, &g);
 	*watermark_out = g.watermark;
 	return fault;
 }

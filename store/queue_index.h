@@ -17,7 +17,7 @@ struct queue_index_mail {
 	int64_t accepted_at_ms, key_until_ms;
 	uint64_t size_bytes, recipients;
 	bool has_file;
-	struct span key, progress;
+	struct span key, progress; /* `progress` is empty while nothing became of it */
 };
 
 /* A message that may come again. */
@@ -42,7 +42,7 @@ MUST_CHECK enum fault queue_index_remove_key(struct sqlite *, struct span key);
 MUST_CHECK enum fault queue_index_put_segments(struct sqlite *, const struct queue_index_segment *, size_t count);
 MUST_CHECK enum fault queue_index_put_watermark(struct sqlite *, uint64_t sequence);
 
-/* Reads all of it back; what `each` is given lives during the call. `watermark_out` is 0 when nothing was ever written. */
+/* Reads all of it back: segments, keys, then messages; what `each` is given lives during the call. `watermark_out` is 0 when nothing was ever written. */
 struct queue_index_reader {
 	void (*mail)(void *self, const struct queue_index_mail *);
 	void (*key)(void *self, const struct queue_index_key *);

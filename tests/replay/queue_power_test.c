@@ -124,7 +124,7 @@ static void put_one(struct poster *p)
 	at = payload.size;
 	assert_true(buf_put(&payload, (struct span){ body, m->size }) && record_message_end(&payload, at, &closing));
 	mail = mail_new(&envelope, &closing);
-	mail->payload = payload;
+	mail_set_payload(mail, &payload);
 	if (queue_accept(p->queue, mail, RECORD_MESSAGE)) {
 		mail_free(&mail);
 		m->fate = FATE_REFUSED;
