@@ -1,6 +1,7 @@
 #include "gate/session.h"
 
 #include "base/metric.h"
+#include "base/panic.h"
 #include "base/remedy.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@
 void incoming_forget(struct session *s)
 {
 	buf_free(&s->in.envelope_id);
+	buf_free(&s->in.senders);
 	buf_free(&s->in.recipients);
 	letter_fini(&s->in.letter);
 	s->in.unacknowledged = 0;
@@ -200,6 +202,20 @@ void incoming_heard_timer(void *self)
 
 /* --- sender and recipients */
 
+/* The path lives in the core's line, and the grant may be exchanged: both are kept for as long as the message. */
+static void keep_senders(struct incoming *in, struct span said)
+{
+	struct span route = in->route.sender;
+
+	buf_free(&in->senders);
+	buf_init(&in->senders, SENDERS_BYTES);
+	ASSERT(buf_room(&in->senders, said.size + route.size)); /* at once, so that it never moves under the spans */
+	in->sender_said = (struct span){ in->senders.at, said.size };
+	in->route.sender = (struct span){ in->senders.at + said.size, route.size };
+	buf_put(&in->senders, said);
+	buf_put(&in->senders, route);
+}
+
 void incoming_sender(struct session *s, const struct smtp_server_wish *w)
 {
 	struct incoming *in = &s->in;
@@ -219,13 +235,11 @@ void incoming_sender(struct session *s, const struct smtp_server_wish *w)
 		in->serial++;
 		in->is_open = true;
 		in->bytes = in->unacknowledged = in->recipient_count = 0;
-		in->sender_said = arena_copy(s->arena, span_slice(sender, 0, 320));
+		keep_senders(in, span_slice(sender, 0, 320));
 		in->mail = *w->mail;
 		buf_init(&in->envelope_id, 512);
 		buf_put(&in->envelope_id, w->mail->envelope_id);
 		in->mail.envelope_id = buf_span(&in->envelope_id);
-		/* The path lives in the core's line: keep the route's sender beyond it. */
-		in->route.sender = arena_copy(s->arena, in->route.sender);
 		buf_init(&in->recipients, RECIPIENTS_BYTES);
 	}
 	smtp_server_answer(&s->core, &(struct smtp_server_answer){ .fault = f, .names = &(struct remedy_names){

@@ -18,6 +18,7 @@ enum {
 	CREDIT_BYTES = 256 * 1024,       /* of a message, sent to post and not yet taken */
 	PIECE_BYTES = 32 * 1024,         /* fed at once, so that credit and link are looked at often */
 	RECIPIENTS_BYTES = 2 * 1024 * 1024,
+	SENDERS_BYTES = 4096,
 	GRANT_ARENA_BYTES = 8 * 1024 * 1024,
 	PROXY_WAIT_MS = 5000,
 	HEARD_FIRST_MS = 5,
@@ -30,7 +31,8 @@ struct incoming {
 	bool is_open, is_ended;          /* between MAIL and its end; mail_end was sent */
 	bool is_begun;                   /* mail_begin was sent */
 	struct envelope_route route;
-	struct span sender_said;
+	struct span sender_said;         /* it and the route's sender lie in `senders` */
+	struct buf senders;
 	struct parameters_mail mail;
 	struct buf envelope_id;
 	struct buf recipients;           /* a list of triples for mail_begin */

@@ -250,10 +250,10 @@ void queue_heard(struct queue *q, uint64_t id)
 	struct mail *m = mails_find(&q->mails, id);
 	char *at;
 
-	if (!resubmit_forget(&q->resubmit, id))
-		return;
 	if (m)
 		mail_heard(m);
+	if (!resubmit_forget(&q->resubmit, id))
+		return; /* another like it has taken its place */
 	at = buf_room(&q->heard, sizeof id);
 	for (size_t i = 0; i < sizeof id; i++)
 		at[i] = (char)(id >> (8 * i) & 255);
