@@ -88,9 +88,12 @@ void incoming_body(struct session *s, struct span bytes)
 	if (f == FAULT_OK)
 		return;
 	if (fault_row(f)->class == FAULT_CLASS_POLICY) {
-		session_note_refused(s, f, SPAN(""), letter_from(&s->in.letter), "sender");
+		struct span from = span_slice(letter_from(&s->in.letter), 0, sizeof s->spoiled_from);
+
+		session_note_refused(s, f, SPAN(""), from, "sender");
+		memcpy(s->spoiled_from, from.at, from.size);
 		smtp_server_spoil_names(&s->core, &(struct remedy_names){ .mailbox = mailbox_meant(&s->in.route), .client = s->grant.client_name,
-									  .sender = arena_copy(s->arena, span_slice(letter_from(&s->in.letter), 0, 320)) });
+									  .sender = { s->spoiled_from, from.size } });
 	}
 	incoming_drop(s);
 	smtp_server_spoil(&s->core, f);

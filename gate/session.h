@@ -62,6 +62,7 @@ struct session {
 	struct grant grant;
 	bool is_granted, is_by_network; /* by its address, not by AUTH */
 	struct incoming in;
+	char spoiled_from[MAIL_ADDRESS_BYTES]; /* the From address for which a message was refused, until that is said */
 	struct proxy_line proxy;
 	struct smtp_server core;
 };
