@@ -3,24 +3,17 @@
 KILL_ROUNDS rounds (10), KILL_SEED for the same choices again (not the same timing). Every third kill is aimed at the window that was hit least: a role is
 halted, or the disk and the network of post are slow, until the blow falls. From 300 rounds on no window may have been missed.
 """
-import json
 import os
 import random
-import re
 import signal
-import subprocess
 import sys
 import time
 import unittest
 
-import peers
-from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Postern, Process, needs_root, wait_until
+from harness import needs_root
+from house import VICTIMS, House, is_alive
 from windows import WINDOWS, Windows
 
-LEDGER = [sys.executable, os.path.join(ROOT, "tools", "ledger")]
-ROLES = ("gate", "vault", "post", "desk")
-VICTIMS = (*ROLES, "keeper", "all")
-SESSIONS, CONNECTIONS = 8, 6
 ENOUGH_ROUNDS = 300
 
 # How a window is held open, and who dies in it.
@@ -30,38 +23,6 @@ AIMS = {
     **dict.fromkeys(("gathered", "committing", "committed", "connecting", "replied", "reporting"), ("slow", ("post", "all"))),
 }
 SLOW = ["-e", "trace=fdatasync,connect", "-e", "inject=fdatasync:delay_exit=30000", "-e", "inject=connect:delay_exit=30000"]
-
-
-class Trust:
-    """What Postern has to trust: the twin's authority for tokens, the peers' for the sink."""
-
-    def __init__(self, directory, *files):
-        self.ca = os.path.join(directory, "both-ca.pem")
-        with open(self.ca, "w", encoding="utf-8") as out:
-            for path in files:
-                with open(path, encoding="utf-8") as file:
-                    out.write(file.read())
-
-
-def is_alive(pid):
-    """A zombie is dead: its parent is busy or was killed before it. So is one whose number somebody else has now. One that is on its way out has no
-    command line any more, but still its listening sockets."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            if file.read().rsplit(")", 1)[1].split()[0] == "Z":
-                return False
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-            line = file.read()
-        return line.startswith("postern") or not line
-    except OSError:
-        return False
-
-
-def footprint(pid):
-    """Open descriptors, which root alone may see, since the roles are undumpable; and threads."""
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        threads = int(re.search(r"^Threads:\s*(\d+)", file.read(), re.M).group(1))
-    return {"descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": threads}
 
 
 class Reading(unittest.TestCase):
@@ -118,112 +79,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(self.read({"event": "keeper.role_started", "name": "post"}, {"event": "role.ready", "role": "post"}, self.death("post")), {})
 
 
-class Kill(Case):
-    def setUp(self):
-        super().setUp()
-        self.twin.switch("messages_per_minute", 0)
-        authority = peers.Authority(self.directory)
-        self.sent, self.received, self.kills = (os.path.join(self.directory, name) for name in ("sent", "received", "kills"))
-        self.sink = Process(self.directory, "sink", [*LEDGER, "sink", "--notes", self.received, "--certificate", authority.certificate, "--key", authority.key,
-                                                     "--linger-ms", "60"])
-        self.addCleanup(self.sink.end)
-        self.sink_port = self.sink.line("ready").split()[1]
-        self.trust = Trust(self.directory, self.twin.ca, authority.ca)
-        self.raise_house()
-
-    def raise_house(self):
-        self.gateway = self.postern_trusting(self.trust)
-        self.keep_ports()
-        self.gateway.add_mailbox(self.twin)
-        self.gateway.add_mailbox(self.twin, MARIA)
-        self.gateway.command("provider", "set", "m365", "--smtp-port", self.sink_port)
-        for address, more in ((ALEX, ()), (MARIA, (MARIA_PASSWORD,))):
-            browser = self.gateway.link_mailbox(self.twin, address, *more)
-            self.assertEqual(browser.status, 200, browser.words())
-        self.password = os.path.join(self.directory, "password")
-        with open(self.password, "w", encoding="utf-8") as file:
-            file.write(self.gateway.add_client("erp", (ALEX, MARIA), "contoso", "--verdict-wait", "1000ms"))
-
-    def postern_trusting(self, trust):
-        gateway = Postern(self.directory, trust, more=f"retry_longest = 1\nprobe_longest = 1\nconnections_per_mailbox = {CONNECTIONS}\nsegment_bytes = 4194304\nupstream_idle_ms = 1000\nlog_level = \"debug\"\n")
-        self.addCleanup(gateway.end)
-        return gateway
-
-    def keep_ports(self):
-        """Senders and the redirect address keep what the system chose."""
-        path = os.path.join(self.gateway.data, "postern.conf")
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        for name, port in self.gateway.ports.items():
-            text = re.sub(rf"(listener {name} \{{[^}}]*?port = )0", rf"\g<1>{port}", text)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-
-    def sender_words(self, seed, *more):
-        return [*LEDGER, "send", "--notes", self.sent, "--port", str(self.gateway.ports["submission"]), "--ca", self.gateway.ca, "--user", "erp", "--password-file",
-                self.password, "--sender", ALEX, MARIA, "--seed", str(seed), *more]
-
-    def start_senders(self, seed):
-        self.senders = Process(self.directory, "senders", self.sender_words(seed, "--sessions", str(SESSIONS), "--pause-ms", "25"))
-        self.addCleanup(self.senders.end)
-        self.wait_for_answers()
-
-    def send_a_few(self, seed):
-        done = subprocess.run(self.sender_words(seed, "--sessions", "4", "--count", "4"), capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.wait_for_an_empty_queue()
-
-    def wait_for_an_empty_queue(self):
-        wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
-
-    def footprints(self):
-        """Of a Postern that has sent something and rests."""
-        connected = re.compile(rf":{int(self.sink_port):04X} 01 ")
-
-        def rests():
-            with open("/proc/net/tcp", encoding="utf-8") as file:
-                return not connected.search(file.read())
-        wait_until("kept connections are closed", rests)
-        return {role: footprint(pid) for role, pid in self.gateway.roles().items()}
-
-    def wait_for_answers(self):
-        """Load flows: further letters get their answers."""
-        def size():
-            return os.path.getsize(self.sent) if os.path.exists(self.sent) else 0
-
-        def answered():
-            with open(self.sent, encoding="utf-8") as file:
-                file.seek(before)
-                return sum('"what": "answer"' in line and '"code": 250' in line for line in file) >= SESSIONS // 2
-        before = size()
-        wait_until("letters are answered", lambda: os.path.exists(self.sent) and self.senders_live() and answered())
-
-    def senders_live(self):
-        self.assertIsNone(self.senders.process.poll(), self.senders.log())
-        return True
-
-    def strike(self, victim, pause_s=0.0):
-        wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))
-        time.sleep(pause_s)
-        with open(self.kills, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"kill": victim, "at": time.time()}) + "\n")
-        if victim in ROLES:
-            try:
-                self.gateway.kill(victim)
-            except ProcessLookupError:
-                pass  # it was still dying of the blow before
-            return
-        pids = list(self.gateway.roles().values())
-        self.gateway.process.send_signal(signal.SIGKILL)
-        for pid in filter(is_alive, pids if victim == "all" else ()):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.gateway.process.wait()
-        wait_until("the roles are gone", lambda: not any(is_alive(pid) for pid in pids))
-        self.gateway.start()
-
+class Kill(House):
     def aim(self, how, victim, dice):
         """Holds a window open, then strikes."""
         verb, _, role = how.partition(" ")
@@ -231,11 +87,9 @@ class Kill(Case):
             self.strike(victim)
             self.strike(victim, dice.uniform(0, 0.1))
         elif verb == "slow":
-            with subprocess.Popen(["strace", "-f", "-q", "-o", "/dev/null", *SLOW, "-p", str(self.gateway.roles()["post"])],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as tracer:
+            with self.traced("post", *SLOW):
                 time.sleep(dice.uniform(0.1, 0.3))
                 self.strike(victim)
-                tracer.kill()  # asked to end, it may wait for the dead for ever
         else:
             pid = self.sink.process.pid if role == "sink" else self.gateway.roles()[role]
             os.kill(pid, signal.SIGSTOP)
@@ -279,10 +133,7 @@ class Kill(Case):
         for role, after in self.footprints().items():
             for what, count in after.items():
                 self.assertLessEqual(count, before[role][what] + 6, f"{role}: more {what} than before: {before[role]}, {after}")
-        done = subprocess.run([*LEDGER, "check", "--sent", self.sent, "--received", self.received, "--kills", self.kills,
-                               "--house", self.gateway.data, "--program", PROGRAM], capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
-        print(done.stdout, file=sys.stderr, flush=True)
-        self.assertEqual(done.returncode, 0, f"KILL_SEED={seed}\n{done.stdout}{done.stderr}")
+        self.check()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,217 @@
+"""What the tests share that kill, cut and starve a Postern under load: a house whose provider is the ledger's sink, the ledger's senders, and the blow.
+"""
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import peers
+from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Postern, Process, wait_until
+
+LEDGER = [sys.executable, os.path.join(ROOT, "tools", "ledger")]
+ROLES = ("gate", "vault", "post", "desk")
+VICTIMS = (*ROLES, "keeper", "all")
+SESSIONS, CONNECTIONS = 8, 6
+
+
+class Trust:
+    """What Postern has to trust: the twin's authority for tokens, the peers' for the sink."""
+
+    def __init__(self, directory, *files):
+        self.ca = os.path.join(directory, "both-ca.pem")
+        with open(self.ca, "w", encoding="utf-8") as out:
+            for path in files:
+                with open(path, encoding="utf-8") as file:
+                    out.write(file.read())
+
+
+def is_alive(pid):
+    """A zombie is dead: its parent is busy or was killed before it. So is one whose number somebody else has now. One that is on its way out has no
+    command line any more, but still its listening sockets."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            if file.read().rsplit(")", 1)[1].split()[0] == "Z":
+                return False
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            line = file.read()
+        return line.startswith("postern") or not line
+    except OSError:
+        return False
+
+
+def footprint(pid):
+    """Open descriptors, which root alone may see, since the roles are undumpable; and threads."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        threads = int(re.search(r"^Threads:\s*(\d+)", file.read(), re.M).group(1))
+    return {"descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": threads}
+
+
+def is_traced(pid):
+    """Every thread of it."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
+            if "TracerPid:\t0\n" in file.read():
+                return False
+    return True
+
+
+class House(Case):
+    """`linger_ms` is the sink's, `verdict_wait` the client's, `boot` stands in the boot file."""
+
+    linger_ms, verdict_wait, boot = "60", "1000ms", 'log_level = "debug"\n'
+
+    def setUp(self):
+        super().setUp()
+        self.twin.switch("messages_per_minute", 0)
+        authority = peers.Authority(self.directory)
+        self.sent, self.received, self.kills = (os.path.join(self.directory, name) for name in ("sent", "received", "kills"))
+        self.sink = Process(self.directory, "sink", [*LEDGER, "sink", "--notes", self.received, "--certificate", authority.certificate, "--key", authority.key,
+                                                     "--linger-ms", self.linger_ms])
+        self.addCleanup(self.sink.end)
+        self.sink_port = self.sink.line("ready").split()[1]
+        self.trust = Trust(self.directory, self.twin.ca, authority.ca)
+        self.raise_house()
+
+    def raise_house(self):
+        self.gateway = self.postern_trusting(self.trust)
+        self.keep_ports()
+        self.gateway.add_mailbox(self.twin)
+        self.gateway.add_mailbox(self.twin, MARIA)
+        self.gateway.command("provider", "set", "m365", "--smtp-port", self.sink_port)
+        for address, more in ((ALEX, ()), (MARIA, (MARIA_PASSWORD,))):
+            browser = self.gateway.link_mailbox(self.twin, address, *more)
+            self.assertEqual(browser.status, 200, browser.words())
+        self.password = os.path.join(self.directory, "password")
+        with open(self.password, "w", encoding="utf-8") as file:
+            file.write(self.gateway.add_client("erp", (ALEX, MARIA), "contoso", "--verdict-wait", self.verdict_wait))
+
+    def postern_trusting(self, trust):
+        gateway = Postern(self.directory, trust, more=f"retry_longest = 1\nprobe_longest = 1\nconnections_per_mailbox = {CONNECTIONS}\nsegment_bytes = 4194304\nupstream_idle_ms = 1000\n{self.boot}")
+        self.addCleanup(gateway.end)
+        return gateway
+
+    def keep_ports(self):
+        """Senders and the redirect address keep what the system chose."""
+        path = os.path.join(self.gateway.data, "postern.conf")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        for name, port in self.gateway.ports.items():
+            text = re.sub(rf"(listener {name} \{{[^}}]*?port = )0", rf"\g<1>{port}", text)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def sender_words(self, seed, *more):
+        return [*LEDGER, "send", "--notes", self.sent, "--port", str(self.gateway.ports["submission"]), "--ca", self.gateway.ca, "--user", "erp", "--password-file",
+                self.password, "--sender", ALEX, MARIA, "--seed", str(seed), *more]
+
+    def start_senders(self, seed):
+        self.senders = Process(self.directory, "senders", self.sender_words(seed, "--sessions", str(SESSIONS), "--pause-ms", "25"))
+        self.addCleanup(self.senders.end)
+        self.wait_for_answers()
+
+    def send_a_few(self, seed):
+        done = subprocess.run(self.sender_words(seed, "--sessions", "4", "--count", "4"), capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.wait_for_an_empty_queue()
+
+    def wait_for_an_empty_queue(self):
+        wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
+
+    def footprints(self):
+        """Of a Postern that has sent something and rests."""
+        connected = re.compile(rf":{int(self.sink_port):04X} 01 ")
+
+        def rests():
+            with open("/proc/net/tcp", encoding="utf-8") as file:
+                return not connected.search(file.read())
+        wait_until("kept connections are closed", rests)
+        return {role: footprint(pid) for role, pid in self.gateway.roles().items()}
+
+    def wait_for_answers(self):
+        """Load flows: further letters get their answers."""
+        def size():
+            return os.path.getsize(self.sent) if os.path.exists(self.sent) else 0
+
+        def answered():
+            with open(self.sent, encoding="utf-8") as file:
+                file.seek(before)
+                return sum('"what": "answer"' in line and '"code": 250' in line for line in file) >= SESSIONS // 2
+        before = size()
+        wait_until("letters are answered", lambda: os.path.exists(self.sent) and self.senders_live() and answered())
+
+    def senders_live(self):
+        self.assertIsNone(self.senders.process.poll(), self.senders.log())
+        return True
+
+    @contextlib.contextmanager
+    def traced(self, role, *words):
+        """strace on all threads of a role, from outside its walls. It is killed in the end: asked to end, it may wait for the dead for ever."""
+        pid = self.gateway.roles()[role]
+        self.gateway.only_its_page = False  # a call that strace answers in the kernel's place looks like one that does not exist
+        with subprocess.Popen(["strace", "-f", "-q", "-o", "/dev/null", *words, "-p", str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tracer:
+            try:
+                wait_until(f"strace holds {role}", lambda: tracer.poll() is not None or is_traced(pid))
+                self.assertIsNone(tracer.poll(), tracer.poll() is not None and tracer.stderr.read())
+                yield tracer
+            finally:
+                tracer.kill()
+
+    def note_kill(self, victim):
+        with open(self.kills, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"kill": victim, "at": time.time()}) + "\n")
+
+    def fell(self, roles_too=True):
+        """The keeper, and at the same moment all that it keeps, or these by its end."""
+        pids = list(self.gateway.roles().values())
+        self.gateway.process.send_signal(signal.SIGKILL)
+        for pid in filter(is_alive, pids if roles_too else ()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.gateway.process.wait()
+        wait_until("the roles are gone", lambda: not any(is_alive(pid) for pid in pids))
+
+    def strike(self, victim, pause_s=0.0):
+        wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))
+        time.sleep(pause_s)
+        self.note_kill(victim)
+        if victim in ROLES:
+            try:
+                self.gateway.kill(victim)
+            except ProcessLookupError:
+                pass  # it was still dying of the blow before
+            return
+        self.fell(victim == "all")
+        self.gateway.start()
+
+    def check(self, *more, expected=0):
+        """What the ledger says of it all; Postern runs."""
+        done = subprocess.run([*LEDGER, "check", "--sent", self.sent, "--received", self.received, *(("--kills", self.kills) if os.path.exists(self.kills) else ()),
+                               "--house", self.gateway.data, "--program", PROGRAM, *more], capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
+        print(done.stdout, file=sys.stderr, flush=True)
+        self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
+        return done.stdout
+
+
+class SharedHouse(House):
+    """One house for all tests of a class, since to raise one takes longer than most of them; so its ledger grows from test to test."""
+
+    standing = None
+    KEPT = ("directory", "sent", "received", "kills", "sink", "sink_port", "trust", "gateway", "password")
+
+    def setUp(self):
+        cls = type(self)
+        if cls.standing:
+            self.__dict__.update(cls.standing)
+            return
+        self.addCleanup = cls.addClassCleanup
+        try:
+            super().setUp()
+        finally:
+            del self.addCleanup
+        cls.standing = {name: getattr(self, name) for name in self.KEPT}
