@@ -1,13 +1,18 @@
 """What the tests share that kill, cut and starve a Postern under load: a house whose provider is the ledger's sink, the ledger's senders, and the blow.
 """
 import contextlib
+import hashlib
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+import types
 
 import peers
 from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Postern, Process, wait_until
@@ -118,6 +123,21 @@ class House(Case):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.wait_for_an_empty_queue()
 
+    def sender(self):
+        """One of the ledger's senders, in this process: one session, which signs in when it has to."""
+        options = types.SimpleNamespace(port=self.gateway.ports["submission"], ca=self.gateway.ca, user="erp", password_file=self.password)
+        return ledger.Sender(options, 0, ledger.Notes(self.sent), threading.Event())
+
+    @staticmethod
+    def begin(sender, letter):
+        """Notes it, as must be before it is tried."""
+        sender.notes.put(what="letter", seq=letter.seq, sender=letter.sender, recipients=letter.recipients, sha256=letter.sha256)
+
+    def give(self, sender, letter):
+        """Until it has its final reply."""
+        self.begin(sender, letter)
+        wait_until(f"{letter.seq} has its reply", lambda: sender.attempt(letter))
+
     def wait_for_an_empty_queue(self):
         wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
 
@@ -148,11 +168,11 @@ class House(Case):
         return True
 
     @contextlib.contextmanager
-    def traced(self, role, *words):
+    def traced(self, role, *words, output="/dev/null"):
         """strace on all threads of a role, from outside its walls. It is killed in the end: asked to end, it may wait for the dead for ever."""
         pid = self.gateway.roles()[role]
         self.gateway.only_its_page = False  # a call that strace answers in the kernel's place looks like one that does not exist
-        with subprocess.Popen(["strace", "-f", "-q", "-o", "/dev/null", *words, "-p", str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tracer:
+        with subprocess.Popen(["strace", "-f", "-q", "-o", output, *words, "-p", str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tracer:
             try:
                 wait_until(f"strace holds {role}", lambda: tracer.poll() is not None or is_traced(pid))
                 self.assertIsNone(tracer.poll(), tracer.poll() is not None and tracer.stderr.read())
@@ -196,6 +216,29 @@ class House(Case):
         print(done.stdout, file=sys.stderr, flush=True)
         self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
         return done.stdout
+
+
+def load_ledger():
+    """tools/ledger as a module: its letters and its senders, one at a time."""
+    loader = importlib.machinery.SourceFileLoader("ledger", LEDGER[1])
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("ledger", loader))
+    loader.exec_module(module)
+    return module
+
+
+ledger = load_ledger()
+
+
+class Letter:
+    """A letter with a fate for each recipient, of about that size."""
+
+    def __init__(self, seq, fates, size=500, sender=ALEX):
+        self.seq, self.sender = seq, sender
+        self.recipients = [f"{fate}.{seq}.{index}@{ledger.DOMAIN}" for index, fate in enumerate(fates)]
+        self.body = f"{seq}\r\n" + ("x" * 70 + "\r\n") * (size // 72)
+        self.text = (f"From: <{sender}>\r\nTo: undisclosed-recipients:;\r\nSubject: {seq}\r\nMessage-ID: <{seq}@ledger.example>\r\n"
+                     f"X-Ledger: {seq}\r\n\r\n{self.body}").encode()
+        self.sha256 = hashlib.sha256(self.body.encode()).hexdigest()
 
 
 class SharedHouse(House):

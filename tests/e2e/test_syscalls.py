@@ -1,0 +1,108 @@
+"""R2: kill -9 at every system call that a role makes in the life of a message; the ledger balances at every one.
+
+The life: a session signs in, gives a small letter, one recipient of which is refused and reported, and one that is long enough for a file of its own. First
+it is watched which calls each role makes; then the role is killed at the first, the second, the third of each. CALLS_STEP 1 takes every one of them, a larger
+number every so many (by default a few of each role).
+"""
+import collections
+import json
+import os
+import random
+import re
+import sys
+import unittest
+from datetime import datetime
+
+from harness import Failed, needs_root, wait_until
+from house import Letter, SharedHouse, is_alive
+
+# These do not come back, or belong to the tracer.
+NOT_KILLED_AT = {"exit", "exit_group", "restart_syscall", "rt_sigreturn", "???"}
+FEW = 4
+
+
+class EveryCall(SharedHouse):
+    linger_ms, verdict_wait, boot = "0", "1000ms", ""
+
+    def live(self, name):
+        """One session's life, and the queue empty behind it."""
+        sender = self.sender()
+        self.give(sender, Letter(name + "-s", ("take", "refuse")))
+        self.give(sender, Letter(name + "-l", ("take",), 300000))
+        sender.forget()
+        self.wait_until_over()
+
+    def wait_until_over(self):
+        def empty():
+            try:
+                return self.gateway.command("queue", "list")["items"] == []
+            except Failed:
+                return False
+        wait_until("the queue is empty", empty)
+
+    def watch(self, role):
+        """How often one thread of the role makes each call, at most."""
+        path = os.path.join(self.directory, "calls-" + role)
+        with self.traced(role, output=path):
+            self.live("watched-" + role)
+        counts = collections.Counter()
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                found = re.match(r"(\d+)\s+(\w+)\(", line)
+                if found and found.group(2) not in NOT_KILLED_AT:
+                    counts[found.groups()] += 1
+        most = {}
+        for (_, call), count in counts.items():
+            most[call] = max(most.get(call, 0), count)
+        return [(call, number) for call in sorted(most) for number in range(1, most[call] + 1)]
+
+    def note_deaths(self, since):
+        """When the keeper saw the role die. Returns how many deaths there were."""
+        count = 0
+        with open(self.gateway.log_path, encoding="utf-8") as log, open(self.kills, "a", encoding="utf-8") as notes:
+            log.seek(since)
+            for line in log:
+                if '"keeper.role_died"' in line:
+                    record = json.loads(line)
+                    self.assertEqual(record["signal"], 9, line)
+                    notes.write(json.dumps({"kill": record["name"], "at": datetime.fromisoformat(record["time"]).timestamp()}) + "\n")
+                    count += 1
+        return count
+
+    def kill_at(self, role, call, number):
+        since = os.path.getsize(self.gateway.log_path)
+        with self.traced(role, "-e", "trace=" + call, "-e", f"inject={call}:signal=KILL:when={number}"):
+            self.live(f"{role}-{call}-{number}")
+        died = self.note_deaths(since)
+        if died:  # the keeper waits longer and longer before it starts a role that dies again and again
+            self.note_kill("all")
+            self.fell()
+            self.gateway.start()
+        wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))
+        return died > 0
+
+    def kill_at_calls_of(self, role):
+        step = int(os.environ.get("CALLS_STEP", "0"))
+        places = self.watch(role)
+        chosen = places[random.randrange(step)::step] if step else random.sample(places, FEW)
+        killed = sum(self.kill_at(role, *place) for place in chosen)
+        print(f"{role}: {len(places)} calls in a life, {len(chosen)} chosen, {killed} times killed", file=sys.stderr, flush=True)
+        self.assertGreaterEqual(killed, len(chosen) * 2 // 3, "the others were not reached")
+        self.gateway.end()
+        self.gateway.start()
+        self.check("--keep-keys")
+
+
+def method(role):
+    @needs_root
+    def test(self):
+        self.kill_at_calls_of(role)
+    return test
+
+
+for each in ("gate", "post", "vault", "desk"):
+    setattr(EveryCall, "test_r2_kill_at_each_call_of_" + each, method(each))
+
+
+if __name__ == "__main__":
+    unittest.main()
