@@ -26,6 +26,12 @@ enum disk_mode { DISK_READ, DISK_WRITE, DISK_MAKE /* must not exist */ };
 MUST_CHECK enum fault disk_file_open(struct disk_file **out, struct disk *, const char *name, enum disk_mode);
 void disk_file_close(struct disk_file **);
 
+/* Lets writes of whole, aligned blocks of DISK_BLOCK_BYTES go past the kernel's cache, where the file system can: they are read back seldom, and the
+ * copy costs more than the rest of the write. `name` is that of the file, which was opened for writing. */
+enum { DISK_BLOCK_BYTES = 4096 };
+void disk_file_bypass(struct disk *, struct disk_file *, const char *name);
+void disk_file_end_bypass(struct disk_file *);
+
 /* All the bytes, or a fault. Reading past the end gives `size_out` short. */
 MUST_CHECK enum fault disk_write(struct disk_file *, uint64_t at, struct span bytes);
 MUST_CHECK enum fault disk_write_pieces(struct disk_file *, uint64_t at, const struct span *pieces, size_t count);

@@ -24,7 +24,9 @@ enum fault segment_make(struct segment *s, struct disk *disk, const char *name, 
 	fault = disk_file_open(&s->file, disk, name, DISK_MAKE);
 	if (fault)
 		return fault;
+	disk_file_bypass(disk, s->file, name);
 	fault = disk_zero(s->file, s->size);
+	disk_file_end_bypass(s->file);
 	if (!fault)
 		fault = disk_sync_names(disk);
 	if (fault) {

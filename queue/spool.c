@@ -6,6 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Only the file that is written to has a second descriptor. */
+static void activate(struct spool *s, struct spool_segment *segment)
+{
+	s->active = segment;
+	if (segment)
+		disk_file_bypass(s->disk, segment->file.file, segment->file.name);
+}
+
+static void deactivate(struct spool *s, enum spool_state state)
+{
+	s->active->state = state;
+	disk_file_end_bypass(s->active->file.file);
+	s->active = NULL;
+}
+
 static bool fits(const struct spool_segment *segment, size_t bytes)
 {
 	return segment && segment->at + segment_block_up(bytes) <= segment->file.size;
@@ -141,8 +156,7 @@ static void flight_failed(struct spool *s)
 
 	TRAIL(&s->trail, EVENT_SYNC_FAILED, TRAIL_TEXT("segment", span_of(f->segment->file.name)),
 	      TRAIL_TEXT("fault", span_of(fault_row(f->fault)->name)), TRAIL_NUMBER("records", f->to - f->from + 1));
-	f->segment->state = SPOOL_SEALED;
-	s->active = NULL;
+	deactivate(s, SPOOL_SEALED);
 	if (!s->failed)
 		s->void_from = f->from;
 	s->void_to = f->to;
@@ -191,8 +205,8 @@ static bool find_room(struct spool *s, size_t bytes, bool must)
 	if (ready < needed + 1)
 		return false;
 	if (s->active && s->active->state == SPOOL_ACTIVE)
-		s->active->state = SPOOL_FULL;
-	s->active = spool_take_ready(s);
+		deactivate(s, SPOOL_FULL);
+	activate(s, spool_take_ready(s));
 	return true;
 }
 
@@ -349,7 +363,7 @@ void spool_start(struct spool *s, uint64_t last_sequence)
 	}
 	if (newest && !newest->damaged && newest->at + newest->file.size / 4 < newest->file.size) {
 		newest->state = SPOOL_ACTIVE;
-		s->active = newest;
+		activate(s, newest);
 	}
 	spool_upkeep(s);
 	if (s->active || spool_ready_count(s))

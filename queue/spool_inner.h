@@ -16,7 +16,8 @@ struct spool_flight {
 	struct spool *spool;
 	struct spool_segment *segment;
 	struct spool_ticket *first;
-	struct buf sealed;
+	struct buf sealed; /* over `memory`, which begins on a block, so that the write may bypass the cache */
+	char *memory;
 	uint64_t from, to; /* sequence numbers */
 	uint64_t end;      /* where the next group will go */
 	enum fault fault;

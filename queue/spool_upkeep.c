@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREPARE_AGAIN_MS = 5000, MARGIN_BYTES = 8 * 1024 * 1024 };
+enum { PREPARE_AGAIN_MS = 5000, MARGIN_BYTES = 8 * 1024 * 1024, FLIGHT_BYTES = SPOOL_GROUP_BYTES + 2 * 1024 * 1024 };
 
 static const char prefix[] = "segment-", aside[] = "damaged-";
 
@@ -145,7 +145,10 @@ enum fault spool_open(struct spool **out, struct loop *loop, const char *path, c
 	s->waiting_last = &s->waiting;
 	s->flight.spool = s;
 	s->intake = FAULT_POST_AWAY;
-	buf_init(&s->flight.sealed, SPOOL_GROUP_BYTES + 2 * 1024 * 1024);
+	s->flight.memory = aligned_alloc(DISK_BLOCK_BYTES, FLIGHT_BYTES);
+	if (!s->flight.memory)
+		panic("out of memory");
+	buf_over(&s->flight.sealed, s->flight.memory, FLIGHT_BYTES);
 	trail_init(&s->trail, "post", SPAN("spool"));
 	timer_init(&s->prepare_again, loop, make_again, s);
 	timer_init(&s->key_late, loop, on_key_late, s);
@@ -183,7 +186,7 @@ void spool_close(struct spool **out)
 	while (s->segments)
 		forget(s, s->segments);
 	secret_free(&s->spare);
-	buf_free(&s->flight.sealed);
+	free(s->flight.memory);
 	if (s->disk)
 		disk_close(&s->disk);
 	free(s);

@@ -24,7 +24,7 @@ struct disk {
 };
 
 struct disk_file {
-	int fd;
+	int fd, direct; /* `direct` bypasses the cache; -1: it cannot */
 };
 
 static enum fault fault_of(int number)
@@ -140,14 +140,29 @@ enum fault disk_file_open(struct disk_file **out, struct disk *d, const char *na
 	*out = malloc(sizeof **out);
 	if (!*out)
 		panic("out of memory");
-	(*out)->fd = fd;
+	**out = (struct disk_file){ fd, -1 };
 	return FAULT_OK;
+}
+
+void disk_file_bypass(struct disk *d, struct disk_file *f, const char *name)
+{
+	if (f->direct < 0 && is_name(name))
+		f->direct = openat(d->fd, name, O_RDWR | O_DIRECT | O_CLOEXEC | O_NOFOLLOW);
+}
+
+void disk_file_end_bypass(struct disk_file *f)
+{
+	if (f->direct >= 0)
+		close(f->direct);
+	f->direct = -1;
 }
 
 void disk_file_close(struct disk_file **file)
 {
-	if (*file)
+	if (*file) {
+		disk_file_end_bypass(*file);
 		close((*file)->fd);
+	}
 	free(*file);
 	*file = NULL;
 }
@@ -172,6 +187,14 @@ static int gather(struct iovec vector[PIECES_PER_CALL], const struct span *piece
 	return used;
 }
 
+/* The descriptor for a write: the direct one takes whole blocks only. */
+static int descriptor_for(const struct disk_file *f, const struct iovec *vector, int count, uint64_t at)
+{
+	bool is_whole = count == 1 && !(((uintptr_t)vector->iov_base | vector->iov_len | at) % DISK_BLOCK_BYTES);
+
+	return f->direct >= 0 && is_whole ? f->direct : f->fd;
+}
+
 enum fault disk_write_pieces(struct disk_file *f, uint64_t at, const struct span *pieces, size_t count)
 {
 	struct iovec vector[PIECES_PER_CALL];
@@ -179,7 +202,7 @@ enum fault disk_write_pieces(struct disk_file *f, uint64_t at, const struct span
 
 	for (;;) {
 		ssize_t written;
-		int used;
+		int used, fd;
 
 		while (count && skip >= pieces->size) {
 			skip -= pieces->size;
@@ -189,9 +212,14 @@ enum fault disk_write_pieces(struct disk_file *f, uint64_t at, const struct span
 		if (!count)
 			return FAULT_OK;
 		used = gather(vector, pieces, count, skip);
-		written = pwritev(f->fd, vector, used, (off_t)at);
+		fd = descriptor_for(f, vector, used, at);
+		written = pwritev(fd, vector, used, (off_t)at);
 		if (written < 0 && errno == EINTR)
 			continue;
+		if (written < 0 && errno == EINVAL && fd == f->direct) { /* a device of larger blocks */
+			disk_file_end_bypass(f);
+			continue;
+		}
 		if (written <= 0)
 			return written ? fault_of(errno) : FAULT_DISK_FULL;
 		at += (uint64_t)written;
@@ -237,9 +265,10 @@ enum fault disk_zero(struct disk_file *f, uint64_t size)
 			break;
 		else if (errno != EINTR)
 			return fault_of(errno);
-	zeros = calloc(1, ZERO_BYTES);
+	zeros = aligned_alloc(DISK_BLOCK_BYTES, ZERO_BYTES);
 	if (!zeros)
 		panic("out of memory");
+	memset(zeros, 0, ZERO_BYTES);
 	for (uint64_t at = 0; at < size && fault == FAULT_OK; at += ZERO_BYTES)
 		fault = disk_write(f, at,
 				   (struct span){ zeros, size - at < ZERO_BYTES ? (size_t)(size - at) : ZERO_BYTES });
