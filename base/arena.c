@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 4096 - 64, ALIGN_BYTES = 16 };
+enum { FIRST_BYTES = 1024 - 64, BLOCK_BYTES = 4096 - 64, ALIGN_BYTES = 16 };
 
 struct block {
 	struct block *next;
@@ -60,7 +60,7 @@ void arena_wipe(struct arena **arena)
 
 static struct block *block_add(struct arena *a, size_t wanted)
 {
-	size_t size = wanted > BLOCK_BYTES ? wanted : BLOCK_BYTES;
+	size_t usual = a->newest ? BLOCK_BYTES : FIRST_BYTES, size = wanted > usual ? wanted : usual;
 	struct block *b = malloc(sizeof *b + size);
 
 	if (!b)

@@ -4,7 +4,8 @@
  *             [--senders N] [--count FILE]
  *
  * Messages come from user1@bench.example to userN@bench.example (--senders), a sender for each session. With --per-connection 0, the default,
- * each session keeps its connection, and the clock starts when all have signed in. Prints one line of JSON. */
+ * each session keeps its connection, and the clock starts when all have signed in. Prints one line of JSON; `stalls` are replies that took about
+ * 40 ms, which is what a missing TCP_NODELAY costs. */
 #include "bench/connection.h"
 #include "bench/counter.h"
 
@@ -22,6 +23,9 @@
 
 enum { BUFFER_BYTES = 4096, HEADER_BYTES = 512, LINE_BYTES = 78, POLL_US = 500, ARRIVAL_WAIT_S = 120 };
 
+/* Nagle's algorithm against a delayed acknowledgement: 40 ms, and what the machine adds. */
+enum { STALL_FROM_MS = 38, STALL_TO_MS = 46 };
+
 static struct {
 	int port, sessions, senders, per_connection;
 	long messages;
@@ -31,7 +35,7 @@ static struct {
 	_Atomic long *counted;
 } load = { .sessions = 1, .senders = 1, .messages = 100, .size = 10240 };
 
-static _Atomic long next_message, accepted, failures;
+static _Atomic long next_message, accepted, failures, stalls;
 static double *waits_s;
 static pthread_barrier_t all_ready;
 
@@ -45,8 +49,12 @@ struct session {
 
 static bool expect(struct connection *c, int code)
 {
+	double begun = connection_now(), waited_ms;
 	int got = connection_reply(c);
 
+	waited_ms = (connection_now() - begun) * 1e3;
+	if (waited_ms >= STALL_FROM_MS && waited_ms < STALL_TO_MS)
+		atomic_fetch_add(&stalls, 1);
 	if (got != code)
 		fprintf(stderr, "load: %d instead of %d\n", got, code);
 	return got == code;
@@ -179,9 +187,9 @@ static void report(double accepted_s, double arrived_s)
 	qsort(waits_s, (size_t)accepted, sizeof *waits_s, longer);
 	printf("{\"accepted\": %ld, \"failures\": %ld, \"seconds\": %.4f, \"accepted_per_s\": %.1f, \"arrived_per_s\": "
 	       "%.1f, \"wait_ms_median\": %.3f, "
-	       "\"wait_ms_99\": %.3f, \"wait_ms_longest\": %.3f}\n",
+	       "\"wait_ms_99\": %.3f, \"wait_ms_longest\": %.3f, \"stalls\": %ld}\n",
 	       (long)accepted, (long)failures, arrived_s, (double)accepted / accepted_s, (double)accepted / arrived_s,
-	       wait_ms(500), wait_ms(990), wait_ms(1000));
+	       wait_ms(500), wait_ms(990), wait_ms(1000), (long)stalls);
 }
 
 static void run(void)

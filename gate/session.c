@@ -269,16 +269,17 @@ static bool is_waiting(const struct session *s)
 
 static size_t take_proxy_header(struct session *s, struct span bytes)
 {
-	size_t taken = proxy_line_feed(&s->proxy, bytes);
+	struct proxy_line *p = s->proxy;
+	size_t taken = proxy_line_feed(p, bytes);
 
-	if (s->proxy.state == PROXY_LINE_MORE)
+	if (p->state == PROXY_LINE_MORE)
 		return taken;
-	s->is_proxied = false;
-	if (s->proxy.state == PROXY_LINE_BROKEN ||
-	    (!s->proxy.is_local && !address_parse(&s->peer, span_of(s->proxy.address), (uint16_t)s->proxy.port)))
+	if (p->state == PROXY_LINE_BROKEN || (!p->is_local && !address_parse(&s->peer, span_of(p->address), (uint16_t)p->port)))
 		s->deny = FAULT_PROXY_MISSING;
-	else if (!s->proxy.is_local)
+	else if (!p->is_local)
 		stream_set_peer(s->stream, &s->peer);
+	free(s->proxy);
+	s->proxy = NULL;
 	if (s->door->implicit && s->deny == FAULT_OK)
 		start_tls(s);
 	else
@@ -292,7 +293,7 @@ static size_t on_data(void *self, struct span bytes)
 	size_t taken = 0;
 
 	incoming_check_heard(s);
-	if (s->is_proxied)
+	if (s->proxy)
 		return take_proxy_header(s, bytes);
 	if (s->in_handshake && s->has_core)
 		return 0;
@@ -315,7 +316,7 @@ static void on_opened(void *self)
 	struct session *s = self;
 
 	if (!s->in_handshake) {
-		if (s->is_proxied)
+		if (s->proxy)
 			return;
 		if (s->door->implicit && s->deny == FAULT_OK)
 			start_tls(s);
@@ -386,8 +387,12 @@ void session_new(struct gate *g, struct door *d, int fd, const struct address *p
 	}
 	snprintf(about, sizeof about, "%016llx", (unsigned long long)s->id);
 	trail_init(&s->trail, "gate", span_of(about));
-	s->is_proxied = is_balancer(d, peer);
-	proxy_line_init(&s->proxy);
+	if (is_balancer(d, peer)) {
+		s->proxy = malloc(sizeof *s->proxy);
+		if (!s->proxy)
+			panic("out of memory");
+		proxy_line_init(s->proxy);
+	}
 	timer_after(&s->deadline, PROXY_WAIT_MS);
 	s->stream = stream_adopt_take(g->loop, fd, &stream_events, s);
 }
@@ -411,6 +416,7 @@ void session_free(struct session *s)
 	forget_grant(s);
 	if (s->has_core)
 		smtp_server_fini(&s->core);
+	free(s->proxy);
 	if (s->stream)
 		stream_finish(&s->stream);
 	gate_session_remove(s->gate, s->id, &s->counted);

@@ -52,7 +52,6 @@ struct session {
 	char heard_id[64];               /* the reply that is not known to be heard */
 	enum fault deny;
 	bool has_core;                   /* smtp_server_init() was called */
-	bool is_proxied;                 /* a PROXY header is due */
 	bool waits_network;              /* the vault is asked whether the address is in a trusted network */
 	bool waits_vault, waits_post;
 	bool in_handshake;
@@ -63,7 +62,7 @@ struct session {
 	bool is_granted, is_by_network; /* by its address, not by AUTH */
 	struct incoming in;
 	char spoiled_from[MAIL_ADDRESS_BYTES]; /* the From address for which a message was refused, until that is said */
-	struct proxy_line proxy;
+	struct proxy_line *proxy;        /* a PROXY header is due; else NULL */
 	struct smtp_server core;
 };
 
