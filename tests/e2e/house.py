@@ -196,8 +196,11 @@ class House(Case):
         self.gateway.process.wait()
         wait_until("the roles are gone", lambda: not any(is_alive(pid) for pid in pids))
 
-    def strike(self, victim, pause_s=0.0):
+    def wait_for_all_roles(self):
         wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))
+
+    def strike(self, victim, pause_s=0.0):
+        self.wait_for_all_roles()
         time.sleep(pause_s)
         self.note_kill(victim)
         if victim in ROLES:

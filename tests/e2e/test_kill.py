@@ -83,6 +83,7 @@ class Kill(House):
     def aim(self, how, victim, dice):
         """Holds a window open, then strikes."""
         verb, _, role = how.partition(" ")
+        self.wait_for_all_roles()
         if verb == "twice":
             self.strike(victim)
             self.strike(victim, dice.uniform(0, 0.1))
