@@ -164,7 +164,7 @@ static void dictionary_is_in_step(void **state)
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
 		snprintf(entry, sizeof entry, "\"%s\"\n", verbs[i]);
 		if (!strstr(text, entry))
-			fail_msg("fuzz/smtp_server.dict lacks %s: run tools/smtp_dictionary", verbs[i]);
+			fail_msg("fuzz/smtp_server.dict lacks %s: run tools/dictionaries", verbs[i]);
 	}
 }
 
