@@ -1,4 +1,5 @@
-/* A session of the twin's: whatever comes, what it says is whole lines, and nothing is lost or read twice. The first byte is how the rest is cut. */
+/* A session of the twin's: whatever comes, what it says is whole lines, and nothing is lost or read twice. The first byte is how the rest is cut. Lines that begin with
+ * `!` come before the session and script it: `!NAME STAGE TIMES TEXT`. */
 #include "twin/exchange_session.h"
 
 #include "base/panic.h"
@@ -29,6 +30,21 @@ static void check_lines(const struct buf *out)
 	ASSERT(!out->size || out->at[out->size - 1] == '\n');
 }
 
+/* Takes the script lines from the front. */
+static void script(struct twin_scripts *scripts, struct span *rest)
+{
+	struct span line, name, stage, times;
+	uint64_t number = 0;
+
+	twin_scripts_clear(scripts);
+	while (rest->size && *rest->at == '!') {
+		span_cut(rest, '\n', &line);
+		line = span_slice(line, 1, line.size);
+		if (span_cut(&line, ' ', &name) && span_cut(&line, ' ', &stage) && span_cut(&line, ' ', &times) && span_number(times, &number) && number < 9)
+			(void)!twin_script_add(scripts, &(struct twin_script_wish){ .name = name, .stage = stage, .text = line, .times = (int64_t)number, .ms = 5 });
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	static struct twin_scripts scripts;
@@ -44,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	world.keys = keys;
 	world.counters = counters;
 	world.shelf = twin_shelf_new(NULL);
+	script(&scripts, &rest);
 	exchange_session_init(&s, &world, SPAN("127.0.0.1"), 1000, 1433160000000);
 	if (bytes[0] & 64)
 		exchange_session_secured(&s);
@@ -59,9 +76,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		ASSERT(taken <= shown);
 		check_lines(&s.out);
 		buf_clear(&s.out);
+		if (s.is_held)
+			exchange_session_tick(&s, s.held_until_ms);
+		check_lines(&s.out);
 		rest = span_slice(rest, taken, rest.size);
 		shown -= taken;
 	}
+	if (s.next == EXCHANGE_GO_ON)
+		exchange_session_end(&s, TWIN_REPLY_too_many_errors, 1433160000000);
 	exchange_session_fini(&s);
 	twin_shelf_free(&world.shelf);
 	return 0;

@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	walk_list(frame);
 	if (message_decode(&m, frame) != FAULT_OK)
 		return 0;
+	ASSERT(message_row(m.type)->name && role_name((enum role)(1u << m.type % 6)));
 	ASSERT(m.fd == -1 && m.type > MESSAGE_none && m.type < MESSAGE_TYPE_COUNT);
 	if (m.type == MESSAGE_mail_begin)
 		walk_list(m.mail_begin.recipients);

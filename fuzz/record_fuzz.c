@@ -9,11 +9,30 @@
 
 static const char key[SEAL_KEY_BYTES] = "a key of thirty-two bytes in all";
 
+/* A frame around any payload is whole, and gives it back. */
+static void as_payload(struct span bytes)
+{
+	const struct record_frame frame = { .type = RECORD_MESSAGE, .segment = bytes.size, .sequence = 7, .group = 7 };
+	struct record_frame found;
+	struct buf out, payload;
+
+	if (bytes.size > RECORD_BYTES_MAX)
+		return;
+	buf_init(&out, 2 * RECORD_BYTES_MAX);
+	buf_init(&payload, RECORD_BYTES_MAX);
+	ASSERT(record_frame_put(&out, (struct span){ key, sizeof key }, &frame, bytes) && out.size == record_frame_size(bytes.size));
+	ASSERT(record_frame_read(&found, buf_span(&out)) == RECORD_WHOLE && found.sequence == 7 && found.segment == bytes.size);
+	ASSERT(record_frame_open(&payload, (struct span){ key, sizeof key }, &found) && span_equal(buf_span(&payload), bytes));
+	buf_free(&out);
+	buf_free(&payload);
+}
+
 static void as_frame(struct span bytes)
 {
 	struct record_frame frame;
 	struct buf payload;
 
+	as_payload(bytes);
 	buf_init(&payload, RECORD_BYTES_MAX);
 	if (record_frame_read(&frame, bytes) == RECORD_WHOLE) {
 		ASSERT(frame.size <= bytes.size + RECORD_ALIGN_BYTES && frame.sealed.at >= bytes.at &&
@@ -58,6 +77,19 @@ static void apply(struct mail *m, struct span bytes)
 	buf_free(&progress);
 }
 
+/* As post writes it: the envelope, then the body behind it, then the closing. */
+static void written_again(const struct record_envelope *e, struct span body, const struct record_closing *c, struct span bytes)
+{
+	struct buf out;
+	size_t begun;
+
+	buf_init(&out, SIZE_MAX);
+	ASSERT(record_message_begin(&out, e));
+	begun = out.size;
+	ASSERT((!body.size || buf_put(&out, body)) && record_message_end(&out, begun, c) && out.size >= bytes.size);
+	buf_free(&out);
+}
+
 static void as_message(struct span bytes)
 {
 	struct record_envelope e;
@@ -67,6 +99,7 @@ static void as_message(struct span bytes)
 
 	if (record_get_message(&e, &body, &c, bytes))
 		return;
+	written_again(&e, body, &c, bytes);
 	m = mail_new(&e, &c);
 	if (!m)
 		return;

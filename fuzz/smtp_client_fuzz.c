@@ -47,6 +47,12 @@ static void check_outcome(struct run *r, const struct smtp_client_wish *w)
 	for (size_t i = 0; i < r->message.recipient_count; i++) {
 		const struct outcome *o = &r->recipients[i].outcome;
 
+		char words[OUTCOME_WORDS_BYTES];
+
+		if (outcome_next(o) == OUTCOME_DONE && o->code >= 400)
+			abort();
+		if (!outcome_words(o, words).size && o->text[0])
+			abort();
 		if (r->recipients[i].state != SMTP_CLIENT_DECIDED || (unsigned)o->fault >= FAULT_COUNT)
 			abort();
 		for (const char *at = o->text; *at; at++)

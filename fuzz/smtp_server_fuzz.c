@@ -1,5 +1,5 @@
-/* Whole sessions against SMTP in. The first byte chooses the listener, the second how the rest is cut; the session is
- * run whole and cut, and must tell the same. What the driver is given must keep the promises of wire/smtp_server.h. */
+/* Whole sessions against SMTP in. The first byte chooses the listener, the second how the rest is cut, and what the driver does besides: a clock that runs
+ * out at a wait, a stop, a listener that is closed to the peer, verdicts. The session is run whole and cut, and must tell the same. What the driver is given must keep the promises of wire/smtp_server.h. */
 #include "base/panic.h"
 #include "wire/smtp_server.h"
 
@@ -14,7 +14,9 @@ struct run {
 	struct smtp_server server;
 	char record[RECORD_BYTES]; /* what happened; what does not fit is not compared */
 	size_t size;
-	bool open, binary, closed;
+	unsigned messages, waits;
+	int64_t now_ms;
+	bool open, binary, closed, verdicts;
 	char body_last;
 	enum smtp_server_wish_kind last;
 };
@@ -88,9 +90,33 @@ static void answer_login(struct run *r, const struct smtp_server_wish *w)
 	smtp_server_answer(&r->server, &answer);
 }
 
+/* What upstreams and our own rows say of a message. */
+static void answer_message(struct run *r)
+{
+	static const struct smtp_server_answer answers[] = {
+		{ .text = { "m1 accepted\r\nby sink", 20 } },
+		{ .fault = FAULT_UPSTREAM_BROKEN },
+		{ .fault = FAULT_RELAY_REFUSED, .code = 550, .enhanced = { "5.1.1", 5 }, .text = { "5.1.1 nobody of that name here\nreally", 36 } },
+		{ .fault = FAULT_UPSTREAM_BROKEN, .code = 299, .text = { "strange", 7 } },
+		{ .fault = FAULT_RELAY_REFUSED, .code = 554, .enhanced = { "4.0.0", 5 }, .text = { "\x01\xff controls \xc3\xa9", 15 } },
+		{ .code = 250, .enhanced = { "x.y.z", 5 }, .text = { "0123456789012345678901234567890123456789", 40 } },
+		{ .fault = FAULT_SHUTTING_DOWN, .code = 421 },
+		{ .fault = FAULT_RELAY_REFUSED, .code = 999 },
+	};
+	static char endless[3000];
+	struct smtp_server_answer endless_answer = { .text = { endless, sizeof endless } };
+
+	memset(endless, 'w', sizeof endless);
+	endless[700] = ' ';
+	r->open = false;
+	if (r->verdicts && ++r->messages % 9 == 8)
+		smtp_server_answer(&r->server, &endless_answer);
+	else
+		smtp_server_answer(&r->server, &answers[r->verdicts ? r->messages % 9 % 8 : 0]);
+}
+
 static void serve_one(struct run *r, const struct smtp_server_wish *w)
 {
-	static const struct smtp_server_answer accepted = { .text = { "m1 accepted\r\nby sink", 20 } };
 	char kind = (char)('A' + (int)w->kind);
 
 	if (w->kind != SMTP_SERVER_BODY || r->last != SMTP_SERVER_BODY)
@@ -111,8 +137,7 @@ static void serve_one(struct run *r, const struct smtp_server_wish *w)
 	case SMTP_SERVER_RECIPIENT: answer_path(r, w); break;
 	case SMTP_SERVER_MESSAGE_END:
 		ASSERT(r->open && (r->binary || r->body_last != '\r'));
-		r->open = false;
-		smtp_server_answer(&r->server, &accepted);
+		answer_message(r);
 		break;
 	case SMTP_SERVER_MESSAGE_DROP:
 		ASSERT(r->open);
@@ -147,18 +172,49 @@ static void feed(struct run *r, struct span bytes, size_t step)
 	}
 }
 
-static void drive(struct run *r, const struct smtp_server_limits *limits, struct span script, size_t step)
+/* The client waits: so does the clock, up to the deadline where it was chosen. */
+static void wait_a_while(struct run *r, unsigned choice)
+{
+	int64_t deadline = smtp_server_deadline(&r->server);
+
+	r->waits++;
+	if (choice & 32 && r->waits == 2)
+		smtp_server_stop(&r->server, FAULT_SHUTTING_DOWN);
+	if (choice & 16 && deadline != INT64_MAX)
+		r->now_ms = r->waits % 3 ? deadline - 1 : deadline;
+	smtp_server_tick(&r->server, r->now_ms);
+	serve(r);
+}
+
+static void check_told(struct run *r)
+{
+	struct span line;
+
+	ASSERT(is_text(smtp_server_helo(&r->server)) && smtp_server_protocol(&r->server).size);
+	ASSERT(smtp_server_offence(&r->server) < FAULT_COUNT);
+	if (smtp_server_heard(&r->server, &line))
+		ASSERT(!smtp_server_heard(&r->server, &line));
+}
+
+static void drive(struct run *r, const struct smtp_server_limits *limits, struct span script, size_t step, unsigned choice)
 {
 	struct span stretch;
 
 	memset(r, 0, offsetof(struct run, record));
 	r->size = 0;
 	r->open = r->closed = false;
+	r->messages = r->waits = 0;
+	r->now_ms = 0;
+	r->verdicts = choice & 128;
 	r->last = SMTP_SERVER_CLOSE;
 	smtp_server_init(&r->server, limits, 0);
 	serve(r);
-	while (span_cut(&script, '\f', &stretch)) /* the client waits: STARTTLS may stand before it */
+	while (span_cut(&script, '\f', &stretch)) { /* the client waits: STARTTLS may stand before it */
 		feed(r, stretch, step);
+		check_told(r);
+		if (!r->closed)
+			wait_a_while(r, choice);
+	}
 	smtp_server_ended(&r->server);
 	serve(r);
 	ASSERT(r->closed && !r->open);
@@ -187,7 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	static struct run whole, cut;
 	struct span script = { (const char *)bytes + 2, size - 2 };
-	struct smtp_server_limits limits = { .host = SPAN("mx.test"), .errors = 1000 };
+	struct smtp_server_limits limits = { .host = SPAN("mx.test") };
 
 	if (size < 2)
 		return 0;
@@ -197,8 +253,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	limits.tls = (enum smtp_server_tls)(bytes[0] >> 3 & 3);
 	limits.size_bytes = bytes[0] & 32 ? 100 : 0;
 	limits.recipients = bytes[0] & 64 ? 2 : 0;
-	drive(&whole, &limits, script, SIZE_MAX);
-	drive(&cut, &limits, script, 1 + bytes[1] % 16);
+	limits.errors = bytes[0] & 128 ? 3 : 1000;
+	limits.deny = bytes[1] & 64 ? FAULT_SHUTTING_DOWN : FAULT_OK;
+	drive(&whole, &limits, script, SIZE_MAX, bytes[1]);
+	drive(&cut, &limits, script, 1 + bytes[1] % 16, bytes[1]);
 	if (is_comparable(script))
 		ASSERT(whole.size == cut.size && !memcmp(whole.record, cut.record, whole.size));
 	return 0;

@@ -47,7 +47,7 @@ def recipients(*addresses):
     return items(*[part for address in addresses for part in (address.encode() if isinstance(address, str) else address, b"\0", b"")])
 
 
-def encode(name, **given):
+def encode(name, /, **given):
     number, _, _, _, fields = TABLE[name]
     out = b""
     for kind, field in fields:
@@ -98,7 +98,7 @@ class Link:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Ended from error
 
-    def send(self, name, fd=None, **fields):
+    def send(self, name, /, fd=None, **fields):
         self.raw(encode(name, **fields), () if fd is None else (fd,))
 
     def receive(self, patience=harness.PATIENCE):
