@@ -108,6 +108,7 @@ static void verdict(struct session *s, enum fault f, int code, struct span enhan
 	      TRAIL_NUMBER("code", code ? code : fault_row(f)->smtp), TRAIL_TEXT("fault", span_of(fault_row(f)->name)));
 	incoming_forget(s);
 	s->waits_post = false;
+	session_tick(s);
 	smtp_server_answer(&s->core, &(struct smtp_server_answer){ .fault = f, .code = code, .enhanced = enhanced, .text = text });
 }
 

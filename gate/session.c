@@ -168,6 +168,7 @@ void session_authorized(struct session *s, const struct message_authorized *m)
 		return;
 	}
 	note_login(s, f);
+	session_tick(s);
 	smtp_server_answer(&s->core, &(struct smtp_server_answer){ .fault = f });
 	session_pump(s);
 	stream_resume(s->stream);
@@ -225,6 +226,11 @@ static bool carry_out(struct session *s, const struct smtp_server_wish *w)
 	return true;
 }
 
+void session_tick(struct session *s)
+{
+	smtp_server_tick(&s->core, loop_now_ms(s->gate->loop));
+}
+
 static void on_close_timer(void *self)
 {
 	session_end(self, SPAN("closed"));
@@ -256,7 +262,7 @@ static void on_deadline(void *self)
 		session_end(s, SPAN("no PROXY header, or no answer, in time"));
 		return;
 	}
-	smtp_server_tick(&s->core, loop_now_ms(s->gate->loop));
+	session_tick(s);
 	session_pump(s);
 }
 
@@ -297,6 +303,8 @@ static size_t on_data(void *self, struct span bytes)
 		return take_proxy_header(s, bytes);
 	if (s->in_handshake && s->has_core)
 		return 0;
+	if (s->has_core)
+		session_tick(s);
 	while (taken < bytes.size && !is_waiting(s)) {
 		size_t size = smtp_server_feed(&s->core, span_slice(bytes, taken, PIECE_BYTES));
 
@@ -332,6 +340,7 @@ static void on_opened(void *self)
 	/* RFC 3207 4.2: what was said before TLS is forgotten; the address is the same as before. */
 	if (!s->is_by_network)
 		forget_grant(s);
+	session_tick(s);
 	smtp_server_tls_started(&s->core);
 	session_pump(s);
 }

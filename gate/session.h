@@ -69,6 +69,9 @@ struct session {
 /* Says at debug level which step the session has come to. */
 void session_step(const struct session *, const char *step);
 
+/* Tells the core the time; before anything else is told to it. */
+void session_tick(struct session *);
+
 /* Does what the core wishes; called after anything was told to it. */
 void session_pump(struct session *);
 
