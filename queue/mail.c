@@ -3,6 +3,7 @@
 #include "base/message.h"
 #include "base/panic.h"
 #include "base/rand.h"
+#include "base/slab.h"
 #include "wire/outcome.h"
 
 #include <stdio.h>
@@ -12,6 +13,9 @@
 enum { ID_CLOCK_SHIFT = 20, SLOTS_FIRST = 64 };
 
 _Static_assert(sizeof(struct mail) <= 232, "docs/queue.md: what a message that waits takes in memory");
+
+/* All messages of the process: one thread at a time has the queue. */
+static struct slab mail_slab = { .size_bytes = sizeof(struct mail) };
 
 static void *take(size_t size)
 {
@@ -132,7 +136,7 @@ void mails_remove(struct mails *m, struct mail **out)
 
 struct mail *mail_empty(uint64_t id, uint32_t recipient_count)
 {
-	struct mail *m = take(sizeof *m);
+	struct mail *m = slab_take(&mail_slab);
 
 	m->id = id;
 	m->recipient_count = m->open_count = recipient_count;
@@ -175,7 +179,7 @@ void mail_free(struct mail **out)
 	free(m->held_by);
 	mail_drop_payload(m);
 	free(m->key);
-	free(m);
+	slab_give(&mail_slab, m);
 	*out = NULL;
 }
 
