@@ -260,8 +260,11 @@ static void trail_end(const struct delivery *d, enum event event, const struct o
 /* It cannot be read, so it cannot be sent; people are shown that it is there. */
 static void keep_damaged(struct post *p, struct mail *m, enum fault fault)
 {
+	char id[MAIL_ID_TEXT_BYTES + 1];
 	struct buf says;
 
+	mail_id_text(id, m->id);
+	TRAIL(&p->trail, EVENT_RECORD_DAMAGED, TRAIL_TEXT("id", span_of(id)), TRAIL_TEXT("fault", span_of(fault_row(fault)->name)));
 	buf_init(&says, 2048);
 	queue_hold(p->queue, m, &(struct record_hold){ .id = m->id, .at = clock_wall_ms(), .fault = span_of(fault_row(FAULT_SPOOL_DAMAGED)->name),
 						       .reason = span_of(fault_row(fault)->says[LANGUAGE_EN]) }, NULL, NULL);

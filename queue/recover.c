@@ -248,6 +248,19 @@ static void hold_unconfirmed(struct recover *r, uint64_t before)
 		}
 }
 
+static bool is_next(const struct stretch *before, const struct stretch *behind)
+{
+	return before && before->segment->file.number + 1 == behind->segment->file.number;
+}
+
+/* Whether what is missing was there: nothing behind the index's watermark is ever used again, nor was a segment whose neighbour stands. */
+static bool is_loss(const struct recover *r, const struct stretch *before, const struct stretch *behind)
+{
+	if (r->passed || (before && before->segment == behind->segment) || is_next(before, behind))
+		return true;
+	return !before && behind->segment->file.number == 1;
+}
+
 static void on_gap(struct reading *g, const struct stretch *before, const struct stretch *behind, uint64_t last_group)
 {
 	struct recover *r = g->r;
@@ -260,13 +273,16 @@ static void on_gap(struct reading *g, const struct stretch *before, const struct
 		return;
 	}
 	hold_unconfirmed(r, behind->from);
-	if (before && before->segment == behind->segment) {
+	if (!is_loss(r, before, behind))
+		return;
+	r->damaged += behind->from - from;
+	if (is_next(before, behind))
 		before->segment->damaged = true;
-		r->damaged += behind->from - from;
-	}
+	if (!before || before->segment == behind->segment || is_next(before, behind))
+		behind->segment->damaged = true;
 }
 
-/* The first group of a spool without an index may begin anywhere: what stood before was recycled with all it held. */
+/* The first group of a spool without an index may begin anywhere, save in the first segment ever: what stood before was recycled with all it held. */
 static void judge_gaps(struct reading *g)
 {
 	const struct stretch *before = NULL;
@@ -281,7 +297,7 @@ static void judge_gaps(struct reading *g)
 	for (size_t i = 0; i < g->count; i++) {
 		const struct stretch *s = &g->stretches[i];
 
-		if ((before || g->r->passed) && s->from > (before ? before->to : g->r->passed) + 1)
+		if ((before || g->r->passed || s->segment->file.number == 1) && s->from > (before ? before->to : g->r->passed) + 1)
 			on_gap(g, before, s, last_group);
 		if (!before || s->to > before->to)
 			before = s;

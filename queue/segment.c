@@ -123,18 +123,27 @@ static enum fault head_write(struct segment *s, uint32_t turn, struct span wrapp
 	return FAULT_OK;
 }
 
+/* Both say the same in the end: each stands where the other rots. The second is touched only when the first is on the disk. */
+static enum fault heads_write(struct segment *s, struct span wrapped)
+{
+	enum fault fault = head_write(s, s->turn + 1, wrapped);
+
+	return fault ? fault : head_write(s, s->turn + 1, (struct span){ s->wrapped, s->wrapped_size });
+}
+
 enum fault segment_begin(struct segment *s, uint64_t number, uint64_t first_sequence, struct span key, struct span wrapped)
 {
 	s->number = number;
 	s->first_sequence = first_sequence;
 	secret_free(&s->key);
 	s->key = secret_new(key);
-	return head_write(s, 1, wrapped);
+	s->turn = 0;
+	return heads_write(s, wrapped);
 }
 
 enum fault segment_rewrap(struct segment *s, struct span wrapped)
 {
-	return head_write(s, s->turn + 1, wrapped);
+	return heads_write(s, wrapped);
 }
 
 enum fault segment_wipe(struct segment *s)

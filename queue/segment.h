@@ -2,7 +2,7 @@
  *
  * Why       Appending to a file whose blocks exist and hold zeros lets one fdatasync of data alone be the commit.
  * Promise   segment_scan() gives every whole frame of this use of the file, wherever damage lies between them, and none of an earlier use.
- *           A head that is being rewritten never loses the one before it: there are two places for it.
+ *           A head that is being rewritten never loses the one before it: there are two, written one after the other, and either will do.
  * Owns      Its descriptor, key and the wrapped copy of the key.
  * Threads   All of it blocks: for pool threads, and for the time before a loop runs. One thread at a time, save segment_read().
  * Refuses   Heads of a newer release, or both damaged: FAULT_SPOOL_DAMAGED.

@@ -197,7 +197,7 @@ static void used_again(void **state)
 	close_disk(&disk);
 }
 
-/* A head is rewritten into the other place: losing the new one leaves the old. */
+/* Heads are written one after the other and say the same: losing either leaves the other. */
 static void heads_in_turn(void **state)
 {
 	struct disk *disk = open_disk();
@@ -214,8 +214,13 @@ static void heads_in_turn(void **state)
 	assert_int_equal(disk_write(s.file, SEGMENT_BLOCK_BYTES, (struct span){ junk, sizeof junk }), FAULT_OK);
 	segment_close(&s);
 	assert_int_equal(segment_open(&s, disk, "segment-000001"), FAULT_OK);
-	assert_true(s.wrapped_size == 5 && !memcmp(s.wrapped, "first", 5) && s.number == 7);
+	assert_true(s.wrapped_size == 6 && !memcmp(s.wrapped, "second", 6) && s.number == 7);
+	assert_int_equal(segment_rewrap(&s, SPAN("third")), FAULT_OK); /* mends the other */
 	assert_int_equal(disk_write(s.file, 0, (struct span){ junk, sizeof junk }), FAULT_OK);
+	segment_close(&s);
+	assert_int_equal(segment_open(&s, disk, "segment-000001"), FAULT_OK);
+	assert_true(s.wrapped_size == 5 && !memcmp(s.wrapped, "third", 5) && s.number == 7);
+	assert_int_equal(disk_write(s.file, SEGMENT_BLOCK_BYTES, (struct span){ junk, sizeof junk }), FAULT_OK);
 	segment_close(&s);
 	assert_int_equal(segment_open(&s, disk, "segment-000001"), FAULT_SPOOL_DAMAGED);
 	segment_close(&s);
