@@ -1,13 +1,26 @@
 #include "desk/gather.h"
 #include "desk/visit.h"
 
+#include <string.h>
+
 enum { WAIT_MS = 2000 };
 
 /* --- health: for balancers and monitors */
 
+/* A post whose disk is full or has failed answers, and takes no mail. */
+static bool takes_mail(const struct gather_part *p)
+{
+	json_t *said = json_loadb(p->result.at ? p->result.at : "", p->result.size, 0, NULL);
+	const char *intake = json_string_value(json_object_get(said, "intake"));
+	bool takes = !intake || !strcmp(intake, "OK");
+
+	json_decref(said);
+	return takes;
+}
+
 static bool is_well(const struct gather_part *p)
 {
-	return p->came && p->fault == FAULT_OK;
+	return p->came && p->fault == FAULT_OK && takes_mail(p);
 }
 
 static void on_health(void *self, const struct gather_part *parts, size_t count)

@@ -42,10 +42,16 @@ static void health_follows_vault_and_post(void **state)
 static void a_role_that_is_not_well_is_not_healthy(void **state)
 {
 	static const struct booth_reply replies[] = { { "status", FAULT_DISK_FAILED, "", "" }, { NULL, 0, NULL, NULL } };
+	static const struct booth_reply full[] = { { "status", FAULT_OK, "", "{\"messages\":3,\"intake\":\"DISK_FULL\"}" }, { NULL, 0, NULL, NULL } };
+	static const struct booth_reply good[] = { { "status", FAULT_OK, "", "{\"messages\":3,\"intake\":\"OK\"}" }, { NULL, 0, NULL, NULL } };
 	struct booth *s = booth("");
 
 	s->replies = replies;
 	assert_int_equal(booth_status(booth_get(s, "/healthz")), 503);
+	s->replies = full;
+	assert_int_equal(booth_status(booth_get(s, "/healthz")), 503);
+	s->replies = good;
+	assert_int_equal(booth_status(booth_get(s, "/healthz")), 200);
 	booth_end(s);
 }
 
