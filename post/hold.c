@@ -71,6 +71,11 @@ static struct lane *lane_of(const struct post *p, uint64_t mailbox)
 	return schedule_lane(queue_schedule(p->queue), mailbox);
 }
 
+const struct cause *hold_cause_of_lane(const struct post *p, const struct lane *lane)
+{
+	return cause_of_lane(p, lane);
+}
+
 const struct cause *hold_cause_of(const struct post *p, const struct mail *m)
 {
 	return cause_of_lane(p, lane_of(p, m->mailbox));

@@ -148,6 +148,7 @@ void hold_mailbox_state(struct post *, const struct message_mailbox_state *);
 void hold_named(struct post *, struct lane *);
 void hold_free(struct post *);
 const struct cause *hold_cause_of(const struct post *, const struct mail *);
+const struct cause *hold_cause_of_lane(const struct post *, const struct lane *);
 enum fault hold_fault(const struct cause *);
 const char *hold_text(const struct cause *);
 const struct cause *hold_next(const struct post *, size_t *at, bool of_tenants);

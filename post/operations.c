@@ -343,19 +343,40 @@ static void put_causes(json_t *o, const struct post *p, enum language language)
 	json_object_set_new(o, "causes", list);
 }
 
+enum { WAITING, TRYING, HELD, UNDELIVERABLE, STATES };
+
+static const char *const states[STATES] = { [WAITING] = "waiting", [TRYING] = "trying", [HELD] = "held", [UNDELIVERABLE] = "undeliverable" };
+
+/* Of a million nearly all wait in lanes, which know how many; only the others are looked at, and health is asked for often. */
+static void count_states(struct post *p, int64_t counts[STATES])
+{
+	struct schedule *s = queue_schedule(p->queue);
+	size_t left = mails_count(queue_mails(p->queue));
+	struct lane *lane;
+
+	for (size_t at = 0; (lane = schedule_next_lane(s, &at));) {
+		counts[hold_cause_of_lane(p, lane) ? HELD : WAITING] += (int64_t)lane_count(lane);
+		left -= lane_count(lane);
+	}
+	for (const struct mail *one = queue_mails(p->queue)->oldest; one && left; one = one->behind) {
+		const char *state = one->lane_place ? NULL : state_of(p, one);
+
+		for (size_t i = 0; i < STATES && state; i++)
+			counts[i] += !strcmp(states[i], state);
+		left -= state != NULL;
+	}
+}
+
 static void status(struct post *p, struct link *link, const struct message_call *m)
 {
-	static const char *const states[] = { "waiting", "trying", "held", "undeliverable" };
-	int64_t counts[4] = { 0 };
+	int64_t counts[STATES] = { 0 };
 	struct spool_numbers n = spool_numbers(queue_spool(p->queue));
 	enum fault intake = queue_intake(p->queue);
 	json_t *o = json_object();
 
-	for (const struct mail *one = queue_mails(p->queue)->oldest; one; one = one->behind)
-		for (size_t i = 0; i < 4; i++)
-			counts[i] += !strcmp(states[i], state_of(p, one));
+	count_states(p, counts);
 	json_put_whole(o, "messages", (int64_t)mails_count(queue_mails(p->queue)));
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < STATES; i++)
 		json_put_whole(o, states[i], counts[i]);
 	json_put_text(o, "intake", span_of(intake ? fault_row(intake)->name : "OK"));
 	json_put_whole(o, "connections", smtp_way_connections(p->way));
