@@ -46,7 +46,8 @@ json_t *json_read(struct span text, size_t ceiling_bytes)
 {
 	json_error_t error;
 
-	if (!text.at || text.size > ceiling_bytes || !is_shallow(text))
+	/* jansson passes over a NUL that follows a number. */
+	if (!text.at || text.size > ceiling_bytes || !is_shallow(text) || span_find_byte(text, 0) < text.size)
 		return NULL;
 	return json_loadb(text.at, text.size, JSON_REJECT_DUPLICATES, &error);
 }
@@ -130,7 +131,8 @@ void json_put_text(json_t *object, const char *name, struct span text)
 {
 	struct buf plain;
 
-	if (text_is_utf8(text)) {
+	/* A NUL would be written as \u0000, which no reader of ours takes. */
+	if (text_is_utf8(text) && span_find_byte(text, 0) == text.size) {
 		put(object, name, json_stringn_nocheck(text.size ? text.at : "", text.size));
 		return;
 	}

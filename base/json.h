@@ -4,7 +4,7 @@
  * Promise   Reading members never fails: what is missing or of another type gives the empty span, the preset, or nothing. Freed JSON is wiped,
  *           since it held secrets, once json_begin() was called.
  * Owns      Nothing; a document belongs to its reader (json_decref), spans live as long as it.
- * Refuses   Texts over the ceiling given, doubled member names, anything behind the end, nesting over 64: NULL.
+ * Refuses   Texts over the ceiling given, doubled member names, anything behind the end, nesting over 64, a NUL: NULL.
  * See       RFC 8259; jansson */
 #pragma once
 #include "base/buf.h"
@@ -32,7 +32,7 @@ bool json_flag(const json_t *object, const char *name, bool preset);
 /* The `at`th text of a member that is an array of texts, or the one text that it is itself; false past the end. */
 bool json_item(const json_t *object, const char *name, size_t at, struct span *out);
 
-/* Sets a member to a text (what is not UTF-8 becomes `?`), a number or a boolean. */
+/* Sets a member to a text (where it is not UTF-8 or holds a NUL, what cannot be shown becomes `?`), a number or a boolean. */
 void json_put_text(json_t *object, const char *name, struct span);
 void json_put_whole(json_t *object, const char *name, int64_t);
 void json_put_flag(json_t *object, const char *name, bool);

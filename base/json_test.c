@@ -76,4 +76,21 @@ static void members_are_written(void **state)
 	json_decref(j);
 }
 
-TESTS(members_are_read, what_is_no_sound_json_is_refused, brackets_in_texts_are_no_depth, members_are_written)
+/* What was written must be readable, whatever bytes somebody put into a text. */
+static void nul_is_no_text(void **state)
+{
+	json_t *j = json_object(), *again;
+	struct buf out;
+
+	assert_null(json_read((struct span){ "{\"a\":2\0}", 8 }, 4096));
+	buf_init(&out, 256);
+	json_put_text(j, "a", (struct span){ "x\0y", 3 });
+	assert_true(json_write(&out, j));
+	again = json_read(buf_span(&out), 4096);
+	assert_span(json_text(again, "a"), "x?y");
+	buf_free(&out);
+	json_decref(j);
+	json_decref(again);
+}
+
+TESTS(nul_is_no_text, members_are_read, what_is_no_sound_json_is_refused, brackets_in_texts_are_no_depth, members_are_written)
