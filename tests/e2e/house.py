@@ -196,6 +196,7 @@ class House(Case):
                 pass
         self.gateway.process.wait()
         wait_until("the roles are gone", lambda: not any(is_alive(pid) for pid in pids))
+        self.sink.process.send_signal(signal.SIGCONT)  # were it halted until they are back, it would note long after the blow what it was given before
 
     def wait_for_all_roles(self):
         wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))

@@ -105,6 +105,7 @@ class R15(chaos.Chaos):
             raise chaos.Handled
         self.provider.play(("DATA", too_soon), ("DOT", says("451 4.3.0 not today")))
         self.send()
+        wait_until("the visit that was broken off is over", lambda: not self.provider.open)
         self.gone_once()
 
     def test_r15_extra_replies_after_a_recipient(self):
