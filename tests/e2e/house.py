@@ -13,14 +13,15 @@ import sys
 import threading
 import time
 import types
+from datetime import datetime
 
 import peers
-from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Postern, Process, wait_until
+from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Failed, Postern, Process, wait_until
 
 LEDGER = [sys.executable, os.path.join(ROOT, "tools", "ledger")]
 ROLES = ("gate", "vault", "post", "desk")
 VICTIMS = (*ROLES, "keeper", "all")
-SESSIONS, CONNECTIONS = 8, 6
+SESSIONS, CONNECTIONS = 8, 16
 
 
 class Trust:
@@ -140,6 +141,37 @@ class House(Case):
 
     def wait_for_an_empty_queue(self):
         wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
+
+    def live(self, name):
+        """The life of a session: a small letter, one recipient of which is refused and reported, and one with a file of its own; the queue is empty behind it."""
+        sender = self.sender()
+        self.give(sender, Letter(name + "-s", ("take", "refuse")))
+        self.give(sender, Letter(name + "-l", ("take",), 300000))
+        sender.forget()
+        self.wait_until_over()
+
+    def wait_until_over(self):
+        """As wait_for_an_empty_queue(), while roles die."""
+        def empty():
+            try:
+                return self.gateway.command("queue", "list")["items"] == []
+            except Failed:
+                return False
+        wait_until("the queue is empty", empty)
+
+    def deaths(self, since):
+        """What the keeper said of deaths behind that place of the log."""
+        with open(self.gateway.log_path, encoding="utf-8") as log:
+            log.seek(since)
+            return [json.loads(line) for line in log if '"keeper.role_died"' in line]
+
+    def note_deaths(self, since):
+        """For the ledger: when the keeper saw roles die. Returns how many did."""
+        found = self.deaths(since)
+        with open(self.kills, "a", encoding="utf-8") as notes:
+            for record in found:
+                notes.write(json.dumps({"kill": record["name"], "at": datetime.fromisoformat(record["time"]).timestamp()}) + "\n")
+        return len(found)
 
     def footprints(self):
         """Of a Postern that has sent something and rests."""

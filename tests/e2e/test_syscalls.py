@@ -5,16 +5,14 @@ it is watched which calls each role makes; then the role is killed at the first,
 number every so many (by default a few of each role).
 """
 import collections
-import json
 import os
 import random
 import re
 import sys
 import unittest
-from datetime import datetime
 
-from harness import Failed, needs_root, wait_until
-from house import Letter, SharedHouse, is_alive
+from harness import needs_root, wait_until
+from house import SharedHouse, is_alive
 
 # These do not come back, or belong to the tracer.
 NOT_KILLED_AT = {"exit", "exit_group", "restart_syscall", "rt_sigreturn", "???"}
@@ -23,22 +21,6 @@ FEW = 4
 
 class EveryCall(SharedHouse):
     linger_ms, verdict_wait, boot = "0", "1000ms", ""
-
-    def live(self, name):
-        """One session's life, and the queue empty behind it."""
-        sender = self.sender()
-        self.give(sender, Letter(name + "-s", ("take", "refuse")))
-        self.give(sender, Letter(name + "-l", ("take",), 300000))
-        sender.forget()
-        self.wait_until_over()
-
-    def wait_until_over(self):
-        def empty():
-            try:
-                return self.gateway.command("queue", "list")["items"] == []
-            except Failed:
-                return False
-        wait_until("the queue is empty", empty)
 
     def watch(self, role):
         """How often one thread of the role makes each call, at most."""
@@ -56,23 +38,11 @@ class EveryCall(SharedHouse):
             most[call] = max(most.get(call, 0), count)
         return [(call, number) for call in sorted(most) for number in range(1, most[call] + 1)]
 
-    def note_deaths(self, since):
-        """When the keeper saw the role die. Returns how many deaths there were."""
-        count = 0
-        with open(self.gateway.log_path, encoding="utf-8") as log, open(self.kills, "a", encoding="utf-8") as notes:
-            log.seek(since)
-            for line in log:
-                if '"keeper.role_died"' in line:
-                    record = json.loads(line)
-                    self.assertEqual(record["signal"], 9, line)
-                    notes.write(json.dumps({"kill": record["name"], "at": datetime.fromisoformat(record["time"]).timestamp()}) + "\n")
-                    count += 1
-        return count
-
     def kill_at(self, role, call, number):
         since = os.path.getsize(self.gateway.log_path)
         with self.traced(role, "-e", "trace=" + call, "-e", f"inject={call}:signal=KILL:when={number}"):
             self.live(f"{role}-{call}-{number}")
+        self.assertLessEqual({record["signal"] for record in self.deaths(since)}, {9})
         died = self.note_deaths(since)
         if died:  # the keeper waits longer and longer before it starts a role that dies again and again
             self.note_kill("all")
