@@ -3,6 +3,7 @@
 #include "base/metric.h"
 #include "base/panic.h"
 #include "gate/inner.h"
+#include "gate/stranger.h"
 #include "wire/sasl.h"
 
 #include <stdio.h>
@@ -217,13 +218,12 @@ uint64_t gate_session_add(struct gate *g, struct session *s, const struct addres
 	size_t slot = g->next_slot;
 
 	*refused_out = g->is_draining ? FAULT_SHUTTING_DOWN : FAULT_OK;
+	if ((open && (int64_t)*open >= g->config->max_sessions_per_address) || !stranger_fits(g))
+		*refused_out = FAULT_TOO_BUSY;
+	if (g->open >= g->room)
+		return 0;
 	if (open)
 		++*open;
-	if (g->open + 1 >= g->room || (int64_t)g->open >= g->config->max_sessions ||
-	    (open && (int64_t)*open > g->config->max_sessions_per_address))
-		*refused_out = FAULT_TOO_BUSY;
-	if (g->open >= g->room - 1)
-		return 0;
 	while (g->sessions[slot])
 		slot = (slot + 1) % g->room;
 	g->next_slot = (slot + 1) % g->room;
@@ -363,7 +363,7 @@ static void gate_peer(void *self, enum role role, unsigned index, int fd)
 
 static void make_room(struct gate *g, const struct config *c)
 {
-	size_t room = (size_t)c->max_sessions + 2;
+	size_t room = (size_t)c->max_sessions + GATE_SPARE; /* for those that are told that there is no room */
 
 	if (room > GATE_SESSIONS_MAX)
 		room = GATE_SESSIONS_MAX;

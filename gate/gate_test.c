@@ -1,6 +1,10 @@
 /* What clients of the gate meet. */
 #include "gate/test_scene.h"
 
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 static void a_message_is_accepted(void **state)
 {
 	struct scene *s = scene_with("");
@@ -312,6 +316,90 @@ static void connection_flood(void **state)
 	scene_end(s);
 }
 
+/* R17: those who have not signed in have places of their own; who signs in leaves his to the next. */
+static void strangers_have_a_budget(void **state)
+{
+	struct scene *s = scene_with("");
+	struct stream *many[3];
+
+	((struct config *)s->config)->max_strangers = 2;
+	for (size_t i = 0; i < 3; i++) {
+		s->client = NULL;
+		if (i < 2)
+			log_in(s);
+		else
+			dial(s);
+		many[i] = s->client;
+	}
+	expect(s, "220 ");
+	s->client = NULL;
+	dial(s);
+	expect(s, "220 ");
+	stream_close(&many[2]);
+	many[2] = s->client;
+	s->client = NULL;
+	dial(s);
+	expect(s, "220 ");
+	stream_close(&s->client);
+	s->client = many[0];
+	say(s, "NOOP\r\n");
+	expect(s, "250 ");
+	for (size_t i = 1; i < 3; i++)
+		stream_close(&many[i]);
+	scene_end(s);
+}
+
+static void young_strangers_are_not_turned_out(void **state)
+{
+	struct scene *s = scene_with("");
+	struct stream *first, *second;
+
+	((struct config *)s->config)->max_strangers = 2;
+	dial(s);
+	expect(s, "220 ");
+	first = s->client;
+	s->client = NULL;
+	dial(s);
+	expect(s, "220 ");
+	second = s->client;
+	s->client = NULL;
+	dial(s);
+	expect(s, "421 4.3.2");
+	stream_close(&s->client);
+	s->client = first;
+	say(s, "NOOP\r\n");
+	expect(s, "250 ");
+	stream_close(&second);
+	scene_end(s);
+}
+
+/* R17: who reads no replies is not answered without end. */
+static void deaf_client(void **state)
+{
+	enum { MOST_BYTES = 64 * 1024 * 1024 };
+	static char noops[60000];
+	struct scene *s = scene_with("");
+	size_t sent = 0, quiet = 0;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(s->address.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	for (size_t i = 0; i < sizeof noops; i += 6)
+		memcpy(noops + i, "NOOP\r\n", 6);
+	assert_true(!connect(fd, (struct sockaddr *)&to, sizeof to) || errno == EINPROGRESS);
+	while (sent < MOST_BYTES && quiet < 50) {
+		ssize_t now = send(fd, noops, sizeof noops, MSG_NOSIGNAL);
+
+		quiet = now > 0 ? 0 : quiet + 1;
+		sent += now > 0 ? (size_t)now : 0;
+		timer_after(&s->patience, 10);
+		loop_run(s->loop);
+	}
+	assert_true(sent < MOST_BYTES);
+	close(fd);
+	log_in(s);
+	scene_end(s);
+}
+
 /* Bad input: a thousand recipients pass, one more is told 452. */
 static void thousand_recipients(void **state)
 {
@@ -362,4 +450,4 @@ static void a_large_body(void **state)
 
 TESTS(a_message_is_accepted, refused_and_queued_are_told, t_relay_17_senders_outside_the_grant, the_remedy_quotes_a_hostile_sender, the_null_sender_takes_the_default,
       a_sender_is_rewritten, a_sender_is_mapped, logins_are_refused, roles_that_are_away, post_refuses_before_the_end, trusted_networks,
-      t_relay_18_proxy_header, t_relay_19_revoked_client, draining, a_client_that_leaves, connection_flood, thousand_recipients, a_large_body)
+      t_relay_18_proxy_header, t_relay_19_revoked_client, draining, a_client_that_leaves, connection_flood, strangers_have_a_budget, young_strangers_are_not_turned_out, deaf_client, thousand_recipients, a_large_body)

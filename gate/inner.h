@@ -13,7 +13,7 @@
 
 struct session;
 
-enum { GATE_NETWORKS_MAX = CONFIG_LIST_MAX, GATE_ADDRESSES = 1024, GATE_SESSIONS_MAX = 100000 };
+enum { GATE_NETWORKS_MAX = CONFIG_LIST_MAX, GATE_ADDRESSES = 1024, GATE_SPARE = 64, GATE_SESSIONS_MAX = 100000 };
 
 /* One listener's settings, counted by the sessions that use it. */
 struct door {
@@ -50,6 +50,8 @@ struct gate {
 	uint32_t *generations;
 	size_t room, open;
 	size_t next_slot;
+	struct session *oldest_stranger, *newest_stranger; /* see gate/stranger.h */
+	size_t strangers;
 	bool is_draining, said_drained;
 	struct { struct address address; unsigned open; } addresses[GATE_ADDRESSES]; /* who has sessions open; full: not counted */
 	void (*ready)(void *host, enum fault, struct span why);
@@ -63,6 +65,9 @@ void session_new(struct gate *, struct door *, int fd, const struct address *pee
 
 /* Says goodbye at the next moment between two messages. */
 void session_stop(struct session *, enum fault);
+
+/* Ends at once, with a word where one can be said: its place is needed. */
+void session_give_way(struct session *);
 
 /* What the vault and post answer; the session is found by its id, or is gone and nothing happens. */
 void session_authorized(struct session *, const struct message_authorized *);

@@ -2,6 +2,7 @@
 
 #include "base/metric.h"
 #include "base/panic.h"
+#include "gate/stranger.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,6 +162,8 @@ void session_authorized(struct session *s, const struct message_authorized *m)
 	session_step(s, "granted");
 	if (f == FAULT_OK)
 		f = take_grant(s, m->grant);
+	if (f == FAULT_OK)
+		stranger_remove(s);
 	s->is_by_network = s->waits_network;
 	if (s->waits_network) {
 		s->waits_network = false;
@@ -268,7 +271,10 @@ static void on_deadline(void *self)
 
 static bool is_waiting(const struct session *s)
 {
-	return !s->has_core || s->waits_vault || s->waits_post || s->in_handshake || incoming_is_full(s);
+	/* Who reads no replies is heard no more, until time ends it. */
+	bool is_deaf = stream_unsent(s->stream) > STREAM_DRAIN_BYTES;
+
+	return !s->has_core || s->waits_vault || s->waits_post || s->in_handshake || is_deaf || incoming_is_full(s);
 }
 
 /* --- the stream */
@@ -358,7 +364,14 @@ static void on_ended(void *self, enum fault fault, struct span why)
 	session_end(s, why.size ? why : span_of(fault_row(fault)->name));
 }
 
-static const struct stream_events stream_events = { .opened = on_opened, .data = on_data, .ended = on_ended };
+static void on_drained(void *self)
+{
+	struct session *s = self;
+
+	stream_resume(s->stream);
+}
+
+static const struct stream_events stream_events = { .opened = on_opened, .data = on_data, .drained = on_drained, .ended = on_ended };
 
 /* --- life */
 
@@ -387,6 +400,7 @@ void session_new(struct gate *g, struct door *d, int fd, const struct address *p
 	timer_init(&s->deadline, g->loop, on_deadline, s);
 	timer_init(&s->heard, g->loop, incoming_heard_timer, s);
 	timer_init(&s->closing, g->loop, on_close_timer, s);
+	s->began_ms = loop_now_ms(g->loop);
 	s->id = gate_session_add(g, s, &s->counted, &s->deny);
 	if (!s->id) {
 		close(fd);
@@ -394,6 +408,8 @@ void session_new(struct gate *g, struct door *d, int fd, const struct address *p
 		free(s);
 		return;
 	}
+	if (s->deny == FAULT_OK)
+		stranger_add(s);
 	snprintf(about, sizeof about, "%016llx", (unsigned long long)s->id);
 	trail_init(&s->trail, "gate", span_of(about));
 	if (is_balancer(d, peer)) {
@@ -416,8 +432,21 @@ void session_stop(struct session *s, enum fault f)
 	session_pump(s);
 }
 
+void session_give_way(struct session *s)
+{
+	stranger_remove(s);
+	s->is_in_the_way = true;
+	if (s->has_core && !s->in_handshake) {
+		smtp_server_leave(&s->core, FAULT_TOO_BUSY);
+		session_pump(s); /* what it says is sent at the end of this turn, and the session ends at the next */
+	} else {
+		session_end(s, SPAN("its place was needed"));
+	}
+}
+
 void session_free(struct session *s)
 {
+	stranger_remove(s);
 	timer_stop(&s->deadline);
 	timer_stop(&s->heard);
 	timer_stop(&s->closing);
@@ -426,7 +455,9 @@ void session_free(struct session *s)
 	if (s->has_core)
 		smtp_server_fini(&s->core);
 	free(s->proxy);
-	if (s->stream)
+	if (s->is_in_the_way)
+		stream_close(&s->stream); /* nobody waits for it to take its leave: the descriptor is needed too */
+	else if (s->stream)
 		stream_finish(&s->stream);
 	gate_session_remove(s->gate, s->id, &s->counted);
 	door_drop(&s->door);

@@ -48,6 +48,9 @@ struct session {
 	uint64_t id;
 	struct address peer, counted;
 	struct timer deadline, heard, closing;
+	int64_t began_ms;
+	bool is_stranger, is_in_the_way; /* see gate/stranger.h */
+	struct session *older, *newer;   /* among the strangers */
 	int64_t heard_wait_ms;
 	char heard_id[64];               /* the reply that is not known to be heard */
 	enum fault deny;

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/panic.h"
 #include "base/rand.h"
+#include "base/remedy.h"
 #include "base/secret.h"
 #include "base/trail.h"
 #include "keeper/alarm.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
@@ -154,6 +156,20 @@ static void check_ready(struct keeper *k)
 	k->was_ready = true;
 }
 
+static void say_why_not(struct child *c, enum fault fault, struct span why)
+{
+	const struct fault_row *row = fault_row(fault);
+	struct buf remedy;
+
+	buf_init(&remedy, REMEDY_BYTES_MAX);
+	remedy_put(&remedy, fault, LANGUAGE_EN, NULL);
+	TRAIL(&c->keeper->trail, EVENT_ROLE_CANNOT_SERVE, TRAIL_TEXT("name", span_of(role_name(c->role))), TRAIL_TEXT("fault", span_of(row->name)),
+	      TRAIL_TEXT("why", why), TRAIL_TEXT("remedy", buf_span(&remedy)));
+	if (!c->keeper->was_ready)
+		fprintf(stderr, "postern: %s: %s: %.*s. %.*s\n", role_name(c->role), row->says[LANGUAGE_EN], SPAN_ARGS(why), SPAN_ARGS(buf_span(&remedy)));
+	buf_free(&remedy);
+}
+
 /* A role that cannot serve at the first start ends the daemon, with the reason; later it is tried again. */
 static void on_ready(struct child *c, const struct message_ready *m)
 {
@@ -164,12 +180,9 @@ static void on_ready(struct child *c, const struct message_ready *m)
 		check_ready(k);
 		return;
 	}
-	TRAIL(&k->trail, EVENT_RELOAD_REFUSED, TRAIL_TEXT("fault", span_of(fault_row((enum fault)(m->fault % FAULT_COUNT))->name)),
-	      TRAIL_TEXT("why", m->why));
-	if (!k->was_ready) {
-		fprintf(stderr, "postern: %s: %.*s\n", role_name(c->role), SPAN_ARGS(m->why));
+	say_why_not(c, (enum fault)(m->fault % FAULT_COUNT), m->why);
+	if (!k->was_ready)
 		stop(k, 1);
-	}
 }
 
 static void check_drained(struct keeper *k)
@@ -404,6 +417,17 @@ static void end_children(struct keeper *k)
 		continue;
 }
 
+/* As many descriptors as the system allows: a gate holds one for each session. The roles inherit it. */
+static void raise_descriptors(void)
+{
+	struct rlimit files;
+
+	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
 int keeper_main(const struct keeper_options *options)
 {
 	struct keeper *k = calloc(1, sizeof *k);
@@ -427,6 +451,7 @@ int keeper_main(const struct keeper_options *options)
 	loop_on_signal(k->loop, SIGHUP, on_sighup, k);
 	TRAIL(&k->trail, EVENT_KEEPER_STARTED, TRAIL_TEXT("version", SPAN(POSTERN_VERSION)), TRAIL_NUMBER("pid", getpid()),
 	      TRAIL_TEXT("data", k->outfit->config->data), TRAIL_TEXT("config", span_of(options->config_path)));
+	raise_descriptors();
 	confine_keeper();
 	start_children(k);
 	loop_run(k->loop);

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { ABSENCE_COUNTED_MS = 24 * 3600 * 1000 };
+
 static void on_key_wanted(void *self)
 {
 	struct queue *q = self;
@@ -134,6 +136,36 @@ static void void_torn(struct queue *q)
 		queue_nothing(q, q->recover.torn[i].from, q->recover.torn[i].to);
 }
 
+/* When somebody was last there to try a message, as far as the messages tell: a wait ends within the day. */
+static int64_t last_seen_ms(const struct queue *q)
+{
+	int64_t newest_ms = 0;
+
+	for (const struct mail *m = q->mails.oldest; m; m = m->behind) {
+		newest_ms = m->accepted_at_ms > newest_ms ? m->accepted_at_ms : newest_ms;
+		newest_ms = m->next_try_at_ms > newest_ms ? m->next_try_at_ms : newest_ms;
+	}
+	return newest_ms;
+}
+
+/* A lifetime counts the time in which a message could be tried: of the time the machine was off, or its clock leapt while nobody looked, one day.
+ * Else a clock that is years ahead at boot would return the whole queue. A clock that came back since leaves no message young for ever. */
+static void forgive_absence(struct queue *q)
+{
+	int64_t now_ms = clock_wall_ms(), absent_ms = q->mails.oldest ? now_ms - last_seen_ms(q) - ABSENCE_COUNTED_MS : 0;
+
+	if (absent_ms > 0)
+		TRAIL(&q->trail, EVENT_QUEUE_ABSENT, TRAIL_NUMBER("hours", absent_ms / 3600000), TRAIL_NUMBER("messages", mails_count(&q->mails)));
+	for (struct mail *m = q->mails.oldest; m; m = m->behind) {
+		int64_t past_ms = now_ms > m->accepted_at_ms ? now_ms - m->accepted_at_ms : 0;
+
+		if (absent_ms > 0 && !m->hold)
+			m->held_ms += absent_ms;
+		if (m->held_ms > past_ms)
+			m->held_ms = past_ms;
+	}
+}
+
 static void recovery_done(void *job)
 {
 	struct queue *q = job;
@@ -151,6 +183,7 @@ static void recovery_done(void *job)
 		TRAIL(&q->trail, EVENT_RECORDS_LOST, TRAIL_NUMBER("records", r->damaged), TRAIL_NUMBER("unconfirmed", r->unconfirmed));
 	if (q->missing)
 		TRAIL(&q->trail, EVENT_INDEX_MISSES, TRAIL_NUMBER("messages", q->missing));
+	forgive_absence(q);
 	for (struct mail *m = q->mails.oldest, *behind; m; m = behind) {
 		behind = m->behind;
 		m->accepted = true;

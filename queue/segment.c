@@ -37,15 +37,26 @@ enum fault segment_make(struct segment *s, struct disk *disk, const char *name, 
 	return fault;
 }
 
+/* A whole head, of whatever format: the letters of the magic, its digit left out, and the checksum stay where they are. */
+static bool head_is_whole(const char *block)
+{
+	struct span summed = { block + HEAD_CRC_AT + 4, SEGMENT_BLOCK_BYTES - HEAD_CRC_AT - 4 };
+
+	return !memcmp(block, magic, sizeof magic - 1) && record_number_read(block + HEAD_CRC_AT, 4) == crc_of(0, summed);
+}
+
+static bool head_is_newer(const char *block)
+{
+	return head_is_whole(block) && (block[sizeof magic - 1] > magic[sizeof magic - 1] || record_number_read(block + 12, 4) > SEGMENT_FORMAT);
+}
+
 /* False when this is no head of ours. */
 static bool head_read(struct segment *s, const char *block)
 {
 	size_t wrapped_size = (size_t)record_number_read(block + 36, 4);
 	uint32_t turn = (uint32_t)record_number_read(block + 32, 4);
 
-	if (memcmp(block, magic, sizeof magic) != 0 || wrapped_size > SEGMENT_WRAPPED_BYTES ||
-	    record_number_read(block + HEAD_CRC_AT, 4) !=
-		    crc_of(0, (struct span){ block + HEAD_CRC_AT + 4, SEGMENT_BLOCK_BYTES - HEAD_CRC_AT - 4 }) ||
+	if (!head_is_whole(block) || head_is_newer(block) || wrapped_size > SEGMENT_WRAPPED_BYTES ||
 	    record_number_read(block + 12, 4) != SEGMENT_FORMAT)
 		return false;
 	if (s->number && turn <= s->turn)
@@ -66,7 +77,7 @@ static bool is_zero(const char *block)
 enum fault segment_open(struct segment *s, struct disk *disk, const char *name)
 {
 	char heads[SEGMENT_DATA_AT];
-	bool good = false, zero = true;
+	bool good = false, zero = true, newer = false;
 	enum fault fault;
 	size_t size;
 
@@ -85,7 +96,10 @@ enum fault segment_open(struct segment *s, struct disk *disk, const char *name)
 	for (size_t at = 0; at < sizeof heads; at += SEGMENT_BLOCK_BYTES) {
 		good |= head_read(s, heads + at);
 		zero &= is_zero(heads + at);
+		newer |= head_is_newer(heads + at);
 	}
+	if (newer)
+		return FAULT_SPOOL_NEWER;
 	return good || zero ? FAULT_OK : FAULT_SPOOL_DAMAGED;
 }
 

@@ -37,7 +37,7 @@ struct segment {
 /* Makes a file of `size` zeros, durably. The segment is free. */
 MUST_CHECK enum fault segment_make(struct segment *, struct disk *, const char *name, uint64_t size);
 
-/* Opens a file and reads its head. FAULT_SPOOL_DAMAGED leaves it open with number 0. */
+/* Opens a file and reads its head. FAULT_SPOOL_DAMAGED leaves it open with number 0; so does FAULT_SPOOL_NEWER, for people to decide. */
 MUST_CHECK enum fault segment_open(struct segment *, struct disk *, const char *name);
 
 /* Closes the file and wipes the key. */

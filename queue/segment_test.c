@@ -1,6 +1,7 @@
 /* Segments on a real disk: scanned whole, cut, damaged, used again. */
 #include "queue/segment.h"
 
+#include "queue/crc.h"
 #include "tests/test.h"
 
 #include <fcntl.h>
@@ -227,4 +228,36 @@ static void heads_in_turn(void **state)
 	close_disk(&disk);
 }
 
-TESTS(scan_finds_all, cut_at_every_byte, damage_costs_what_it_touches, used_again, heads_in_turn)
+/* R21: what a newer version wrote is not taken for damage. */
+static void a_newer_format_is_refused(void **state)
+{
+	static const struct { size_t at; char value; } changes[] = { { 12, 2 }, { 7, '2' } };
+
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		struct disk *disk = open_disk();
+		char block[SEGMENT_BLOCK_BYTES], path[128];
+		struct segment s;
+		int fd;
+
+		assert_int_equal(segment_make(&s, disk, "segment-1", SIZE), FAULT_OK);
+		assert_int_equal(segment_begin(&s, 5, 1, KEY, SPAN("wrapped")), FAULT_OK);
+		segment_close(&s);
+		snprintf(path, sizeof path, "%s/segment-1", directory);
+		fd = open(path, O_RDWR);
+		for (off_t at = 0; at < SEGMENT_DATA_AT; at += SEGMENT_BLOCK_BYTES) {
+			assert_int_equal(pread(fd, block, sizeof block, at), sizeof block);
+			if (!block[0])
+				continue;
+			block[changes[i].at] = changes[i].value;
+			record_number_write(block + 8, crc_of(0, (struct span){ block + 12, sizeof block - 12 }), 4);
+			assert_int_equal(pwrite(fd, block, sizeof block, at), sizeof block);
+		}
+		close(fd);
+		assert_int_equal(segment_open(&s, disk, "segment-1"), FAULT_SPOOL_NEWER);
+		assert_int_equal(s.number, 0);
+		segment_close(&s);
+		close_disk(&disk);
+	}
+}
+
+TESTS(a_newer_format_is_refused, scan_finds_all, cut_at_every_byte, damage_costs_what_it_touches, used_again, heads_in_turn)

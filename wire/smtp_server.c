@@ -264,7 +264,7 @@ static bool is_over(struct smtp_server *s)
 	if (s->ask)
 		return false;
 	if (!s->closing && (s->late || (s->stop != FAULT_OK && between)))
-		refuse_and_close(s, s->late ? FAULT_IDLE_TIMEOUT : s->stop);
+		refuse_and_close(s, !s->late ? s->stop : s->leave != FAULT_OK ? s->leave : FAULT_IDLE_TIMEOUT);
 	s->closing |= s->ended;
 	if (s->closing)
 		smtp_server_transaction_drop(s);
@@ -355,6 +355,12 @@ void smtp_server_ended(struct smtp_server *s)
 void smtp_server_stop(struct smtp_server *s, enum fault f)
 {
 	s->stop = f;
+}
+
+void smtp_server_leave(struct smtp_server *s, enum fault f)
+{
+	s->leave = f;
+	s->late = true;
 }
 
 /* --- time */

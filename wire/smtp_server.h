@@ -118,6 +118,9 @@ void smtp_server_ended(struct smtp_server *);
 /* Asks the peer to leave: at the next moment between two messages the fault (SHUTTING_DOWN) is said, then all ends. */
 void smtp_server_stop(struct smtp_server *, enum fault);
 
+/* The place is needed: the fault is said now, even in the middle of a line or a message, and all ends. Not while a question is out. */
+void smtp_server_leave(struct smtp_server *, enum fault);
+
 /* Tells the time. Past smtp_server_deadline() the session is closed with FAULT_IDLE_TIMEOUT. */
 void smtp_server_tick(struct smtp_server *, int64_t now_ms);
 
@@ -139,7 +142,7 @@ struct smtp_server {
 	bool asked;          /* the question has been polled */
 	bool secure, extended, authorized, named_sender;
 	bool drop, ended, late, closing, closed;
-	enum fault stop, offence;
+	enum fault stop, leave, offence;
 
 	char line[SASL_LINE_BYTES + 1];
 	size_t line_size, line_skipped;

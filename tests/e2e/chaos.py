@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import os
 import re
+import smtplib
 import socket
 import socketserver
 import ssl
@@ -16,7 +17,7 @@ import threading
 import time
 
 import peers
-from harness import ALEX, BUILD, Browser, MARIA, MARIA_PASSWORD, PATIENCE, ROOT, Case, letter, smtp, submit, wait_until
+from harness import ALEX, BUILD, Browser, MARIA, MARIA_PASSWORD, PATIENCE, ROOT, Case, environment, letter, smtp, submit, wait_until
 
 PROVE = bool(os.environ.get("PROVE"))
 NEWNET = 0x40000000
@@ -56,10 +57,9 @@ class Provider(socketserver.ThreadingTCPServer):
     daemon_threads = allow_reuse_address = True
     request_queue_size = 256
 
-    def __init__(self, directory, port=0, family=socket.AF_INET):
-        self.address_family = family
-        super().__init__(("127.0.0.1" if family == socket.AF_INET else "::1", port), Visit)
-        self.authority = peers.Authority(directory)
+    def __init__(self, directory, authority=None):
+        super().__init__(("127.0.0.1", 0), Visit)
+        self.authority = authority or peers.Authority(directory)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(self.authority.certificate, self.authority.key)
         self.lock = threading.Lock()
@@ -334,6 +334,16 @@ class Clock:
             file.write(struct.pack("q", int(seconds)))
         self.ahead = int(seconds)
 
+    def authority(self, directory):
+        """One whose certificates were valid twenty years ago and will be in thirty."""
+        self.set(-20 * 365 * 86400)
+        os.environ.update(LD_PRELOAD=self.library, CHAOS_CLOCK=self.path)
+        try:
+            return peers.Authority(directory, days=50 * 365)
+        finally:
+            del os.environ["LD_PRELOAD"], os.environ["CHAOS_CLOCK"]
+            self.set(0)
+
     def environment(self):
         asan = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
         return {"LD_PRELOAD": f"{os.path.realpath(asan)} {self.library}", "CHAOS_CLOCK": self.path}
@@ -352,9 +362,9 @@ class Chaos(Case):
     def setUpClass(cls):
         super().setUpClass()
         cls.directory = cls.class_directory
-        cls.provider = Provider(cls.class_directory)
-        cls.addClassCleanup(cls.provider.end)
         cls.clock = Clock(cls.class_directory) if cls.with_clock else None
+        cls.provider = Provider(cls.class_directory, cls.clock.authority(cls.class_directory) if cls.clock else None)
+        cls.addClassCleanup(cls.provider.end)
         cls.gateway = cls.make_gateway()
         cls.addClassCleanup(cls.gateway.end)
         cls.letters = 0

@@ -52,7 +52,7 @@ def fill_in(template, target, **values):
 class Authority:
     """A certificate authority of one certificate, for localhost or other names."""
 
-    def __init__(self, directory, names=("localhost",)):
+    def __init__(self, directory, names=("localhost",), days=825):
         self.ca = os.path.join(directory, "peers-ca.pem")
         self.certificate = os.path.join(directory, "peers-certificate.pem")
         self.key = os.path.join(directory, "peers-key.pem")
@@ -61,9 +61,9 @@ class Authority:
         with open(extensions, "w", encoding="utf-8") as file:
             file.write(f"subjectAltName = {','.join('DNS:' + name for name in names)}\nextendedKeyUsage = serverAuth\n")
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        for words in (["req", "-x509", *curve, "-keyout", ca_key, "-out", self.ca, "-days", "3650", "-subj", "/CN=Peers' authority"],
+        for words in (["req", "-x509", *curve, "-keyout", ca_key, "-out", self.ca, "-days", str(max(3650, days)), "-subj", "/CN=Peers' authority"],
                       ["req", *curve, "-keyout", self.key, "-out", request, "-subj", "/CN=localhost"],
-                      ["x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", ca_key, "-out", self.certificate, "-days", "825", "-extfile", extensions]):
+                      ["x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", ca_key, "-out", self.certificate, "-days", str(days), "-extfile", extensions]):
             subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=PATIENCE)
         os.chmod(self.ca, 0o644)
 

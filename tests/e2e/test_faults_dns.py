@@ -11,6 +11,7 @@ import unittest
 
 import chaos
 import peers
+from chaos import PROVE
 from harness import TENANT, wait_until
 
 HOST, ELSEWHERE = "smtp.provider.example", "login.provider.example"
@@ -240,10 +241,10 @@ class R13(chaos.Chaos):
 
     def test_r13_rebinding_to_this_machine(self):
         """Each of those addresses is listened on, by somebody with the right certificate even: nobody is spoken to."""
-        for address in ("127.0.0.1", METADATA, "0.0.0.0", "127.3.2.1"):
+        for address in ("127.0.0.1", METADATA, "0.0.0.0", "127.3.2.1") if PROVE else (METADATA,):
             with self.subTest(address):
                 self.puts_off(addresses(address, ttl=0), "address of this machine")
-        for address in ("::1", "::ffff:127.0.0.1", "::", "fe80::1", "::7f00:1"):
+        for address in ("::1", "::ffff:127.0.0.1", "::", "fe80::1", "::7f00:1") if PROVE else ("::ffff:127.0.0.1",):
             with self.subTest(address):
                 self.puts_off(addresses(six=[address], ttl=0), "address of this machine")
 

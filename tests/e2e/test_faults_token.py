@@ -160,7 +160,8 @@ class R14(chaos.Chaos):
                 self.put_off(status(number), f"{number}|busy|unavailable")
 
     def test_r14_429_retry_after_in_each_form(self):
-        for value in ("1", email.utils.formatdate(time.time() + self.clock.ahead + LONG + 1, usegmt=True), "soon", "-5", "99999999999999999999", ""):
+        date = email.utils.formatdate(time.time() + self.clock.ahead + LONG + 1, usegmt=True)
+        for value in ("1", date, "99999999999999999999", "soon", "-5", "")[:None if PROVE else 3]:
             with self.subTest(value):
                 self.put_off(status(429, Retry_After=value))
 
@@ -174,7 +175,7 @@ class R14(chaos.Chaos):
 
     def test_r14_hangs_at_each_byte(self):
         """Says so much of the answer, then nothing. The application is told in time."""
-        for at in range(0, 1600, 16) if PROVE else (0, 9, 300):
+        for at in range(0, 1600, 16) if PROVE else (0, 300):
             with self.subTest(at):
                 over = threading.Event()
 

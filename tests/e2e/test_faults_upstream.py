@@ -48,7 +48,7 @@ class R15(chaos.Chaos):
         self.put_off("MAIL", says("432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded"), "432 4.3.2")
 
     def test_r15_421_at_each_stage(self):
-        for stage in ("GREETING", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "DOT"):
+        for stage in ("GREETING", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "DOT") if PROVE else ("GREETING", "AUTH", "DOT"):
             with self.subTest(stage):
                 self.put_off(stage, says_and_ends("421 4.3.2 Service not active"), "421 4.3.2|Service not active")
 
@@ -93,7 +93,7 @@ class R15(chaos.Chaos):
             self.put_off("DOT", says_and_ends("354 more?"), "354|more")
 
     def test_r15_code_999_and_no_code(self):
-        for text in ("999 what is this", "250ok", "hello there", "25", "", "600 no", "\x00\xff\xfe"):
+        for text in ("999 what is this", "250ok", "", "hello there", "25", "600 no", "\x00\xff\xfe")[:None if PROVE else 3]:
             with self.subTest(text):
                 self.put_off("MAIL", says_and_ends(text), "queued: ")
 
@@ -140,7 +140,7 @@ class R15(chaos.Chaos):
         self.flood("MAIL", b"250 2.1.0 ", b"x" * 65536, 40 << 20)
 
     def test_r15_reply_that_never_ends(self):
-        for stage in ("EHLO", "RCPT", "DOT"):
+        for stage in ("EHLO", "RCPT", "DOT") if PROVE else ("DOT",):
             with self.subTest(stage):
                 self.flood(stage, b"250-first\r\n", b"250-and so on, and so on, and so on\r\n" * 2000, 40 << 20)
 
@@ -189,7 +189,7 @@ class R15(chaos.Chaos):
     def test_r15_cut_before_the_final_dot(self):
         """At some bytes of the message (PROVE: at each): it was not taken, so it goes out, once."""
         size = len(self.next_letter())
-        for at in range(0, size, 1 if PROVE else 60):
+        for at in range(0, size, 1 if PROVE else 90):
             def cut(visit, at=at):
                 visit.reader.read(at)
                 raise Cut
@@ -202,7 +202,7 @@ class R15(chaos.Chaos):
     def test_r15_cut_after_the_final_dot(self):
         """The provider has it, but we did not hear so: window (b). It goes again, under the same identity, and no third time."""
         verdict = b"250 2.6.0 queued"
-        for at in range(0, len(verdict) + 2, 1 if PROVE else 8):
+        for at in range(0, len(verdict) + 2, 1 if PROVE else 10):
             def cut(visit, at=at):
                 visit.raw((verdict + b"\r\n")[:at])
                 raise Cut
