@@ -64,6 +64,45 @@ static void write_and_read(void **state)
 	close_and_remove(d);
 }
 
+/* Whole blocks past the cache, parts of blocks through it, in turns; everybody reads the newest. */
+static void past_the_cache(void **state)
+{
+	enum { BLOCKS = 64, ROUNDS = 400 };
+	static char wanted[BLOCKS * DISK_BLOCK_BYTES], found[BLOCKS * DISK_BLOCK_BYTES];
+	char *aligned = aligned_alloc(DISK_BLOCK_BYTES, sizeof wanted);
+	struct disk *d = open_new();
+	struct disk_file *f;
+	size_t got;
+
+	assert_non_null(aligned);
+	assert_int_equal(disk_file_open(&f, d, "one", DISK_MAKE), FAULT_OK);
+	disk_file_bypass(d, f, "one");
+	disk_file_bypass(d, f, "one");
+	assert_int_equal(disk_zero(f, sizeof wanted), FAULT_OK);
+	srand(7);
+	for (int round = 0; round < ROUNDS; round++) {
+		bool whole = rand() % 3;
+		size_t at = (size_t)rand() % BLOCKS * DISK_BLOCK_BYTES, size = (size_t)(rand() % 8 + 1) * DISK_BLOCK_BYTES;
+
+		if (at + size > sizeof wanted)
+			size = sizeof wanted - at;
+		if (!whole)
+			size = size / 2 + 1;
+		memset(aligned, round, size);
+		memset(wanted + at, round, size);
+		assert_int_equal(disk_write(f, at, (struct span){ aligned, size }), FAULT_OK);
+		if (round == ROUNDS / 2)
+			disk_file_end_bypass(f);
+		assert_int_equal(disk_read(f, 0, found, sizeof found, &got), FAULT_OK);
+		assert_int_equal(got, sizeof wanted);
+		assert_memory_equal(found, wanted, sizeof wanted);
+	}
+	assert_int_equal(disk_sync(f), FAULT_OK);
+	disk_file_close(&f);
+	free(aligned);
+	close_and_remove(d);
+}
+
 /* More pieces than one system call takes, empty ones among them. */
 static void pieces(void **state)
 {
@@ -263,5 +302,5 @@ static void sqlite_path(void **state)
 	close_and_remove(d);
 }
 
-TESTS(write_and_read, pieces, zeroing, names_in_byte_order, no_name_leads_out, the_directory_is_made_private,
+TESTS(write_and_read, past_the_cache, pieces, zeroing, names_in_byte_order, no_name_leads_out, the_directory_is_made_private,
       two_daemons_on_one_directory, a_full_disk, sqlite_path)
