@@ -8,12 +8,14 @@ The library that is put before malloc does not go with ASan: the release build i
 import mmap
 import os
 import random
+import resource
 import socket
 import struct
 import subprocess
 import sys
 import time
 import unittest
+from concurrent import futures
 
 os.environ["FLAVOUR"] = "release"
 
@@ -143,6 +145,39 @@ class Scarcity(SharedHouse):
             ends[role] = [self.run_out(role, number) for number in numbers]
             print(f"{role}: {total} allocations in a life; " + ", ".join(f"{ends[role].count(end)} {end}" for end in sorted(set(ends[role]))), file=sys.stderr, flush=True)
         self.assertIn("signal 6", [end for each in ends.values() for end in each])
+        self.settle()
+
+    @needs_root
+    def test_r9_an_address_space_that_is_full(self):
+        """Roles start with little more than they use at rest, and get a crowd."""
+        sizes, before = [], resource.getrlimit(resource.RLIMIT_AS)
+        self.live("r9-space-rest")
+        for pid in self.gateway.roles().values():
+            with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+                sizes += [int(line.split()[1]) * 1024 for line in file if line.startswith("VmSize:")]
+        since = os.path.getsize(self.gateway.log_path)
+        self.gateway.end()
+        resource.setrlimit(resource.RLIMIT_AS, (max(sizes) + (1 << 20), before[1]))
+        try:
+            self.gateway.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+        crowd = [self.sender() for _ in range(12)]
+        letters = [Letter(f"r9-space-{number}", ("take",), 1000000 if number % 2 else 200000) for number in range(len(crowd))]
+        for sender, letter in zip(crowd, letters):
+            self.begin(sender, letter)
+        had_final = list(futures.ThreadPoolExecutor(len(crowd)).map(lambda pair: pair[0].attempt(pair[1]), zip(crowd, letters)))
+        ends = {f"{d['name']}: {'signal' if d['signal'] else 'status'} {d['signal'] or d['status']}" for d in self.deaths(since)}
+        print(f"with 1 MB left: {sum(had_final)} of {len(letters)} letters taken at once; ends: {', '.join(sorted(ends)) or 'none'}", file=sys.stderr, flush=True)
+        self.assertEqual([end for end in ends if not end.endswith(("signal 6", "status 1"))], [])
+        self.note_deaths(since)
+        self.note_kill("all")
+        self.fell()
+        self.gateway.start()
+        for sender, letter, final in zip(crowd, letters, had_final):
+            if not final:
+                wait_until("it is taken", lambda: sender.attempt(letter))
+            sender.forget()
         self.settle()
 
     # --- R10
