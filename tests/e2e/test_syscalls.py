@@ -42,14 +42,17 @@ class EveryCall(SharedHouse):
         since = os.path.getsize(self.gateway.log_path)
         with self.traced(role, "-e", "trace=" + call, "-e", f"inject={call}:signal=KILL:when={number}"):
             self.live(f"{role}-{call}-{number}")
+        self.wait_until_all_live()
         self.assertLessEqual({record["signal"] for record in self.deaths(since)}, {9})
         died = self.note_deaths(since)
         if died:  # the keeper waits longer and longer before it starts a role that dies again and again
             self.note_kill("all")
             self.fell()
             self.gateway.start()
-        wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))
         return died > 0
+
+    def wait_until_all_live(self):
+        wait_until("all roles live", lambda: all(is_alive(pid) for pid in self.gateway.roles().values()))
 
     def kill_at_calls_of(self, role):
         step = int(os.environ.get("CALLS_STEP", "0"))
