@@ -113,7 +113,8 @@ static const struct file_outside {
 #include "tables/confine.def"
 };
 
-/* All that the kernel's version can deny. */
+/* All that the kernel's version can deny. What an older one cannot, seccomp denies too: there is no call to listen with, to signal others, or to make a socket
+ * of another kind. */
 static struct ruleset deniable(enum role role, long version)
 {
 	uint64_t first = (1 << 13) - 1;
@@ -165,8 +166,6 @@ static void landlock_only(enum role role, const char *directory)
 	if (ruleset < 0 || !landlock_allow_all(ruleset, role, directory, denied.files) ||
 	    syscall(SYS_landlock_restrict_self, ruleset, 0))
 		lacking("landlock", strerror(errno));
-	if (version < 6)
-		lacking("landlock scopes", "this kernel's landlock has no scopes for signals and abstract sockets; seccomp remains");
 	if (ruleset >= 0)
 		close(ruleset);
 }

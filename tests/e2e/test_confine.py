@@ -27,6 +27,8 @@ OWN_PLACE = {"own-create", "own-remove"}
 ALLOWED = {"gate": set(), "desk": set(), "vault": OWN_PLACE | {"tcp-connect"}, "post": OWN_PLACE | {"tcp-connect"}}
 # These need a place to try them in, so gate and desk are not asked.
 IN_PLACE = {"own-create", "own-rename-out", "own-renameat-out", "own-execute", "own-socket-file", "own-pipe", "own-symlink", "own-set-user-id", "own-remove"}
+# An older kernel lets a port be bound, but there is no call to listen with.
+BEFORE_LANDLOCK_KNEW_PORTS = {"tcp-bind"} if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 7) else set()
 # A call that a page has, with conditions: what the filter lets through is then stopped elsewhere, unheard.
 EITHER = {"EPERM", "EACCES", "EXDEV", "ENOSYS"}
 
@@ -142,7 +144,7 @@ class Walls(harness.Case):
                                       keeper=gateway.process.pid, port=port)
                 self.assertGreater(len(found), 100 if role in places else 90)
                 done = {name for name, (_, result) in found.items() if result == "done"}
-                self.assertEqual(done, ALLOWED[role])
+                self.assertEqual(done - BEFORE_LANDLOCK_KNEW_PORTS, ALLOWED[role])
                 if role not in places:
                     self.assertFalse(IN_PLACE & set(found))
                 self.assertEqual({name: result for name, result in found.items() if name not in done and result[1] not in EITHER}, {})
