@@ -153,7 +153,7 @@ class Link:
 class Role:
     """A process of the shipped program, confined as ever, of which we are the keeper."""
 
-    def __init__(self, name, data, files, log, mac_key=None):
+    def __init__(self, name, data, files, log, mac_key=None, listeners=()):
         ours, theirs = socket.socketpair()
         # It moves to where the role looks for it, and that one alone stays open.
         self.process = subprocess.Popen([harness.PROGRAM, "role", name, "0"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
@@ -166,6 +166,8 @@ class Role:
             fd = os.open(path, os.O_RDONLY)
             self.keeper.send("file", fd=fd, purpose=purpose)
             os.close(fd)
+        for listener, end in listeners:
+            self.keeper.send("listener", fd=end.fileno(), name=listener)
         if mac_key:
             self.keeper.send("mac_key", key=mac_key)
         self.keeper.send("go")

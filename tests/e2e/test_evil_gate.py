@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import socket
 import struct
 import unittest
 
@@ -366,6 +367,53 @@ class Floods(Stage):
         link.close()
         self.gates.clear()
         self.assertEqual(self.deliver(self.grant())["kind"], ACCEPTED)
+
+
+class Desk(harness.Case):
+    """The real desk, between an honest vault and a gate that answers what was never asked of it; we are both."""
+
+    def setUp(self):
+        super().setUp()
+        gateway = harness.Postern(self.directory, self.twin)
+        gateway.end()
+        self.path = os.path.join(self.directory, "control.sock")
+        with socket.socket(socket.AF_UNIX) as listener, open(os.path.join(self.directory, "desk.log"), "ab") as log:
+            listener.bind(self.path)
+            listener.listen()
+            files = [("passwd", "/etc/passwd"), ("group", "/etc/group")]
+            self.desk = frames.Role("desk", gateway.data, files, log, listeners=[("control", listener)])
+        self.addCleanup(self.desk.end)
+        self.desk.await_ready()
+        self.vault, self.gate = self.desk.link_as("vault"), self.desk.link_as("gate")
+
+    def ask(self):
+        """Sends `org list` as an administrator does; returns the connection and what the vault was asked."""
+        person = socket.socket(socket.AF_UNIX)
+        self.addCleanup(person.close)
+        person.settimeout(harness.PATIENCE)
+        person.connect(self.path)
+        person.sendall(b"GET /api/v1/orgs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return person, self.vault.await_message("call", operation=b"org.list")
+
+    def test_an_answer_is_believed_of_whom_was_asked(self):
+        person, call = self.ask()
+        for request in (call["request"], call["request"] + 1, 0, 2 ** 64 - 1):
+            self.gate.send("answer", request=request, result='{"items":[{"name":"forged"}]}')
+        self.vault.send("answer", request=call["request"] + 7, result='{"items":[{"name":"unasked"}]}')
+        self.vault.send("answer", request=call["request"], result='{"items":[{"name":"true"}]}')
+        told = b"".join(iter(lambda: person.recv(65536), b""))
+        self.assertIn(b'"true"', told)
+        self.assertNotIn(b"forged", told)
+        self.assertNotIn(b"unasked", told)
+
+    def test_nonsense_from_the_vault_is_not_passed_on(self):
+        for answer in ({"fault": 2 ** 32 - 1}, {"fault": 1, "why": "\r\nSet-Cookie: a=b\r\n\r\n<script>"}, {"result": b"\xff\0{"}, {"why": "w" * 100000, "fault": 1}):
+            person, call = self.ask()
+            self.vault.send("answer", request=call["request"], **answer)
+            told = b"".join(iter(lambda: person.recv(65536), b""))
+            self.assertTrue(told.startswith(b"HTTP/1.1 "), told[:200])
+            self.assertNotIn(b"\r\nSet-Cookie", told)
+        self.assertTrue(self.desk.is_alive())
 
 
 class Others(Stage):
