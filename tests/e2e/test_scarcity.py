@@ -23,7 +23,7 @@ from harness import PATIENCE, ROOT, needs_root, wait_until  # noqa: E402
 from house import Letter, SharedHouse  # noqa: E402
 
 ROLES = ("gate", "vault", "post", "desk")
-FEW = 3
+FEW = 2
 
 
 class Orders:
@@ -141,6 +141,7 @@ class Scarcity(SharedHouse):
             before = self.orders.get(role, "allocations")
             self.live("r9-counted-" + role)
             total = self.orders.get(role, "allocations") - before
+            step = min(step, total // FEW)
             numbers = range(1 + random.randrange(step), total + 1, step) if step else random.sample(range(1, total + 1), min(FEW, total))
             ends[role] = [self.run_out(role, number) for number in numbers]
             print(f"{role}: {total} allocations in a life; " + ", ".join(f"{ends[role].count(end)} {end}" for end in sorted(set(ends[role]))), file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from house import SharedHouse, is_alive
 
 # These do not come back, or belong to the tracer.
 NOT_KILLED_AT = {"exit", "exit_group", "restart_syscall", "rt_sigreturn", "???"}
-FEW = 4
+FEW = 2
 
 
 class EveryCall(SharedHouse):
