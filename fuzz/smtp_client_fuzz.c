@@ -137,6 +137,20 @@ static void next_segment(struct run *r)
 	r->segment_end = r->at + span_find_byte(span_slice(r->server, r->at, r->server.size), '\x01');
 }
 
+/* A segment is there as a whole, however it is cut: what of it lies behind a 354 was said before the message. */
+static size_t feed_segment(struct run *r)
+{
+	size_t before = r->at, taken;
+
+	do {
+		size_t left = r->segment_end - r->at;
+
+		taken = smtp_client_feed(&r->client, span_slice(r->server, r->at, left < r->cut ? left : r->cut));
+		r->at += taken;
+	} while (taken && r->at < r->segment_end);
+	return r->at - before;
+}
+
 static uint64_t run(const uint8_t *choice, struct span server, struct span body, size_t cut, size_t piece)
 {
 	static struct run r;
@@ -153,13 +167,11 @@ static uint64_t run(const uint8_t *choice, struct span server, struct span body,
 	smtp_client_init(&r.client, &settings, 0);
 	serve(&r);
 	for (next_segment(&r); !r.ended; serve(&r)) {
-		size_t left = r.segment_end - r.at, some = left < r.cut ? left : r.cut;
-		size_t taken = smtp_client_feed(&r.client, span_slice(server, r.at, some));
+		size_t taken = feed_segment(&r);
 
-		r.at += taken;
 		if (taken)
 			continue;
-		if (left)
+		if (r.at < r.segment_end)
 			abort(); /* nothing to do, and yet nothing taken */
 		if (r.at >= server.size)
 			break;

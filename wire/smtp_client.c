@@ -245,6 +245,7 @@ size_t smtp_client_feed(struct smtp_client *c, struct span bytes)
 
 	begin_call(c);
 	while (taken < bytes.size && may_read(c) && end != SMTP_REPLY_WHOLE) {
+		c->spoke_early |= is_message_under_way(c);
 		taken += smtp_reply_feed(&c->reply, span_slice(bytes, taken, bytes.size), &end);
 		if (end == SMTP_REPLY_BROKEN)
 			smtp_client_lose_to_nonsense(c);
