@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := all
-.PHONY: all help asan dependencies demo test rows prove lint bench fuzz fmt clean
+.PHONY: all help asan dependencies demo test rows prove lint bench fuzz package fmt clean
 
 help:               ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,6 +46,10 @@ bench: all          ## side by side with Postfix; writes build/bench.json
 
 fuzz: dependencies  ## the fuzz targets, FUZZ_SECONDS each
 	@tools/fuzz
+
+package: dependencies ## the Debian package, in build/
+	@tools/dependencies package
+	@tools/package
 
 fmt:                ## clang-format over what git knows
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

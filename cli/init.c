@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEY_BYTES = 32, TEXT_BYTES = 64 * 1024, UID_BASE = 64190 };
+enum { PATH_BYTES = 4096, KEY_BYTES = 32, TEXT_BYTES = 64 * 1024, UID_BASE = 64190 };
 
 static int complain(const char *path)
 {
@@ -25,7 +25,7 @@ static int complain(const char *path)
 /* Makes a file that is not there yet, whole and synced. */
 static int write_file(const char *data, const char *name, mode_t mode, struct span text)
 {
-	char path[600];
+	char path[PATH_BYTES + 32];
 	int fd;
 	bool good;
 
@@ -75,7 +75,7 @@ static int write_key(const char *data)
 	return result;
 }
 
-static int write_certificates(const char *data, struct span host_name)
+static int write_certificates(const char *folder, struct span host_name)
 {
 	struct certificate_pair authority, server;
 	struct span names[] = { host_name, SPAN("localhost"), SPAN("127.0.0.1"), SPAN("::1") };
@@ -84,11 +84,11 @@ static int write_certificates(const char *data, struct span host_name)
 	if (certificate_authority(&authority, "Postern local CA") != FAULT_OK)
 		return CLI_FAILED;
 	if (certificate_for(&server, &authority, names, sizeof names / sizeof *names, false) == FAULT_OK) {
-		result = write_file(data, "ca.pem", 0644, buf_span(&authority.certificate_pem));
+		result = write_file(folder, "ca.pem", 0644, buf_span(&authority.certificate_pem));
 		if (!result)
-			result = write_file(data, "server.pem", 0644, buf_span(&server.certificate_pem));
+			result = write_file(folder, "server.pem", 0644, buf_span(&server.certificate_pem));
 		if (!result)
-			result = write_file(data, "server.key", 0600, buf_span(&server.key_pem));
+			result = write_file(folder, "server.key", 0600, buf_span(&server.key_pem));
 	} else {
 		fprintf(stderr, "postern: %.*s: %s\n", SPAN_ARGS(host_name), fault_row(FAULT_BAD_ADDRESS)->says[cli_language()]);
 	}
@@ -97,15 +97,15 @@ static int write_certificates(const char *data, struct span host_name)
 	return result;
 }
 
-static void put_listener(struct buf *b, const char *data, const char *name, int port, const char *tls, const char *more)
+static void put_listener(struct buf *b, const char *folder, const char *name, int port, const char *tls, const char *more)
 {
 	buf_print(b, "\nlistener %s {\n\tport = %d\n\taddresses = { \"127.0.0.1\", \"::1\" }   # loopback until you say otherwise\n\ttls = %s\n", name, port, tls);
 	if (strcmp(tls, "none"))
-		buf_print(b, "\tcertificate = \"%s/server.pem\"\n\tkey = \"%s/server.key\"\n", data, data);
+		buf_print(b, "\tcertificate = \"%s/server.pem\"\n\tkey = \"%s/server.key\"\n", folder, folder);
 	buf_print(b, "%s}\n", more);
 }
 
-static int write_boot_file(const char *data, struct span host_name, struct span public_url)
+static int write_boot_file(const char *data, const char *folder, struct span host_name, struct span public_url)
 {
 	struct buf b;
 	int result;
@@ -117,43 +117,72 @@ static int write_boot_file(const char *data, struct span host_name, struct span 
 	/* Started as root, each role wants a user of its own; the package makes them, a bare machine has none. */
 	if (!geteuid() && !getpwnam("postern-gate"))
 		buf_print(&b, "uid_base = %d   # no users postern-gate, postern-vault, ... on this machine: numeric ids from here\n", UID_BASE);
+	if (strcmp(data, folder))
+		buf_print(&b, "key_file = \"%s/kek\"\n", folder);
 	if (public_url.size)
 		buf_print(&b, "public_url = \"%.*s\"\n", SPAN_ARGS(public_url));
-	put_listener(&b, data, "submission", 587, "starttls", "");
-	put_listener(&b, data, "submissions", 465, "implicit", "");
-	put_listener(&b, data, "devices", 25, "starttls", "\tmechanisms = {}\n\tnetworks_only = yes   # only addresses in a client's trusted networks\n");
-	put_listener(&b, data, "web", 8443, "none", "\tprotocol = http   # on loopback providers allow http://localhost as redirect address\n");
-	result = write_file(data, "postern.conf", 0644, buf_span(&b));
+	put_listener(&b, folder, "submission", 587, "starttls", "");
+	put_listener(&b, folder, "submissions", 465, "implicit", "");
+	put_listener(&b, folder, "devices", 25, "starttls", "\tmechanisms = {}\n\tnetworks_only = yes   # only addresses in a client's trusted networks\n");
+	put_listener(&b, folder, "web", 8443, "none", "\tprotocol = http   # on loopback providers allow http://localhost as redirect address\n");
+	result = write_file(folder, "postern.conf", 0644, buf_span(&b));
 	buf_free(&b);
 	return result;
 }
 
+/* Where key, certificates and boot file go: the system's folder, where a package made it and nobody chose another data directory. */
+static const char *choose_folder(const struct cli *c, const char *data)
+{
+	struct span given = cli_value(c, "config-dir");
+
+	if (given.size)
+		return given.at;
+	return !geteuid() && !strcmp(data, "/var/lib/postern") && !access("/etc/postern/postern.conf", F_OK) ? "/etc/postern" : data;
+}
+
+/* An absolute path, since the boot file names it. */
+static int make_folder(const char *wanted, char absolute_out[PATH_BYTES])
+{
+	int result = make_directory(wanted);
+
+	return !result && !realpath(wanted, absolute_out) ? complain(wanted) : result;
+}
+
+/* A boot file that is there already, as a package brings one, stays as it is. */
+static int make_all(const struct cli *c, const char *wanted, struct span host_name)
+{
+	char data[PATH_BYTES], folder[PATH_BYTES], path[PATH_BYTES + 32];
+	int result = make_folder(c->data, data);
+
+	if (!result)
+		result = make_folder(wanted, folder);
+	if (!result)
+		result = write_certificates(folder, host_name);
+	snprintf(path, sizeof path, "%s/postern.conf", folder);
+	if (!result && access(path, F_OK))
+		result = write_boot_file(data, folder, host_name, cli_value(c, "public-url"));
+	return result ? result : write_key(folder);
+}
+
 int cli_init(const struct cli *c)
 {
-	struct span host_name = cli_value(c, "host-name"), public_url = cli_value(c, "public-url");
-	char own[256] = "localhost", path[600], absolute[4200];
+	const char *folder = choose_folder(c, c->data);
+	struct span host_name = cli_value(c, "host-name");
+	char own[256] = "localhost", path[600];
 	int result;
 
 	if (!host_name.size) {
 		gethostname(own, sizeof own - 1);
 		host_name = span_of(own);
 	}
-	snprintf(path, sizeof path, "%s/kek", c->data);
+	snprintf(path, sizeof path, "%s/kek", folder);
 	if (!access(path, F_OK)) {
 		fprintf(stderr, "postern: ");
-		fprintf(stderr, cli_word(CLI_WORD_INIT_EXISTS), c->data);
+		fprintf(stderr, cli_word(CLI_WORD_INIT_EXISTS), folder);
 		fputc('\n', stderr);
 		return CLI_FAILED;
 	}
-	result = make_directory(c->data);
-	if (!result && !realpath(c->data, absolute))
-		result = complain(c->data);
-	if (!result)
-		result = write_certificates(absolute, host_name);
-	if (!result)
-		result = write_boot_file(absolute, host_name, public_url);
-	if (!result)
-		result = write_key(absolute);
+	result = make_all(c, folder, host_name);
 	if (!result)
 		printf("%s\n", cli_word(CLI_WORD_INIT_NEXT));
 	return result;

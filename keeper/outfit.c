@@ -64,15 +64,13 @@ static struct span key_path(const struct config *c)
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
 
-	if (c->key_file.size)
-		return c->key_file;
 	if (credentials) {
 		struct span path = arena_print(c->arena, "%s/postern.key", credentials);
 
 		if (!access(path.at, R_OK))
 			return path;
 	}
-	return arena_print(c->arena, "%.*s/kek", SPAN_ARGS(c->data));
+	return c->key_file.size ? c->key_file : arena_print(c->arena, "%.*s/kek", SPAN_ARGS(c->data));
 }
 
 static unsigned role_of(const struct config_listener *l)
