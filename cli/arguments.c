@@ -197,3 +197,11 @@ const char *cli_data(struct arena *arena, const char *given)
 		return "/var/lib/postern";
 	return arena_print(arena, "%s/.local/share/postern", home).at;
 }
+
+const char *cli_boot_file(struct arena *arena, const char *data, struct span given)
+{
+	static const char system_wide[] = "/etc/postern/postern.conf";
+	const char *own = given.size ? arena_text(arena, given) : arena_print(arena, "%s/postern.conf", data).at;
+
+	return !given.size && access(own, F_OK) && !access(system_wide, F_OK) ? system_wide : own;
+}

@@ -60,18 +60,16 @@ static void socket_path(const char *data, char path_out[512])
 		snprintf(path_out, 512, "%s/control.sock", data);
 }
 
-int call_daemon(const char *data, const char *method, struct span path, const json_t *body, long *status_out, json_t **json_out)
+/* One request; the answer is appended. `is_json_out` says of which kind it is. */
+static CURLcode ask(const char socket[512], const char *method, struct span path, char *text, long *status_out, struct buf *answer, bool *is_json_out)
 {
-	char socket[512], url[2048], *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	struct curl_slist *headers = NULL;
 	CURL *curl = curl_easy_init();
 	struct wait wait = { now_s(), 1 };
-	struct buf answer;
+	const char *type = NULL;
+	char url[2048];
 	CURLcode result;
 
-	*json_out = NULL;
-	buf_init(&answer, ANSWER_BYTES_MAX);
-	socket_path(data, socket);
 	snprintf(url, sizeof url, "http://localhost%.*s", SPAN_ARGS(path));
 	headers = curl_slist_append(headers, "Content-Type: application/json");
 	headers = curl_slist_append(headers, cli_language() == LANGUAGE_FR ? "Accept-Language: fr" : "Accept-Language: en");
@@ -82,7 +80,7 @@ int call_daemon(const char *data, const char *method, struct span path, const js
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)PATIENCE_SECONDS);
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, tell_of_waiting);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &wait);
@@ -91,8 +89,46 @@ int call_daemon(const char *data, const char *method, struct span path, const js
 	result = curl_easy_perform(curl);
 	end_waiting(&wait);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status_out);
+	*is_json_out = !curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type) && type && !strncmp(type, "application/json", 16);
 	curl_easy_cleanup(curl);
 	curl_slist_free_all(headers);
+	return result;
+}
+
+static int say_away(const char *socket, CURLcode result)
+{
+	fprintf(stderr, "postern: ");
+	fprintf(stderr, cli_word(CLI_WORD_NOT_RUNNING), socket, curl_easy_strerror(result));
+	fputc('\n', stderr);
+	return CLI_AWAY;
+}
+
+int call_bytes(const char *data, const char *method, struct span path, long *status_out, struct buf *bytes_out, json_t **json_out)
+{
+	char socket[512];
+	bool is_json = false;
+	CURLcode result;
+
+	*json_out = NULL;
+	buf_clear(bytes_out);
+	socket_path(data, socket);
+	result = ask(socket, method, path, NULL, status_out, bytes_out, &is_json);
+	if (result == CURLE_OK && is_json)
+		*json_out = json_loadb(bytes_out->at ? bytes_out->at : "", bytes_out->size, 0, NULL);
+	return result == CURLE_OK && (!is_json || *json_out) ? CLI_DONE : say_away(socket, result);
+}
+
+int call_daemon(const char *data, const char *method, struct span path, const json_t *body, long *status_out, json_t **json_out)
+{
+	char socket[512], *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct buf answer;
+	CURLcode result;
+	bool is_json;
+
+	*json_out = NULL;
+	buf_init(&answer, ANSWER_BYTES_MAX);
+	socket_path(data, socket);
+	result = ask(socket, method, path, text, status_out, &answer, &is_json);
 	if (text)
 		explicit_bzero(text, strlen(text));
 	free(text);
@@ -101,10 +137,7 @@ int call_daemon(const char *data, const char *method, struct span path, const js
 	buf_wipe(&answer);
 	if (result == CURLE_OK && *json_out)
 		return CLI_DONE;
-	fprintf(stderr, "postern: ");
-	fprintf(stderr, cli_word(CLI_WORD_NOT_RUNNING), socket, curl_easy_strerror(result));
-	fputc('\n', stderr);
-	return CLI_AWAY;
+	return say_away(socket, result);
 }
 
 static const char *text_of(const json_t *answer, const char *name)

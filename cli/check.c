@@ -156,12 +156,12 @@ static void check_providers(struct checking *k)
 int cli_check(const struct cli *c)
 {
 	struct checking k = { .cli = c, .lines = json_array() };
-	char path[600], why[512];
+	const char *path = cli_boot_file(c->arena, c->data, SPAN(""));
 	struct config *config = NULL;
+	char why[512];
 	struct buf text;
 
 	buf_init(&text, FILE_BYTES_MAX);
-	snprintf(path, sizeof path, "%s/postern.conf", c->data);
 	if (!read_file(path, &text)) {
 		note(&k, false, path, strerror(errno));
 	} else if (config_read(&config, path, buf_span(&text), why, sizeof why) != FAULT_OK) {

@@ -32,7 +32,7 @@ struct cli {
 	struct cli_value values[CLI_VALUES_MAX];
 };
 
-/* The whole command line; returns the exit code. `serve`, `role` and `twin` are not for it: keeper/main.c takes those. */
+/* The whole command line; returns the exit code. `serve`, `role`, `twin` and `restore` are not for it: keeper/main.c takes those. */
 int cli_main(int count, char **words);
 
 /* A word of tables/cli_words.def in the language of the environment. */
@@ -50,12 +50,16 @@ struct span cli_value(const struct cli *, const char *name);
 /* The data directory: --data, POSTERN_DATA, else /var/lib/postern for root and ~/.local/share/postern for others. In the arena. */
 const char *cli_data(struct arena *, const char *given);
 
+/* The boot file: `given`, else postern.conf in the data directory, else /etc/postern/postern.conf where only that one is there. In the arena. */
+const char *cli_boot_file(struct arena *, const char *data, struct span given);
+
 /* --- the commands, one file each */
 int cli_init(const struct cli *);
 int cli_check(const struct cli *);
 int cli_status(const struct cli *);
 int cli_explain(const struct cli *);
 int cli_demo(const struct cli *);
+int cli_backup(const struct cli *);
 int cli_completion(const struct cli *);
 
 /* Help for everything, or for the words given. */

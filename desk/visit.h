@@ -85,4 +85,5 @@ void visit_put_fault(struct buf *out, enum fault, enum language, struct span why
 /* --- the handlers, one for each row of tables/routes.def, and one for all operations */
 typedef void visit_handler(struct visit *);
 visit_handler visit_front, visit_style, visit_icon, visit_link_page, visit_link_press, visit_callback, visit_health, visit_metrics, visit_status,
+	visit_backup_begin, visit_backup_spool, visit_backup_vault,
 	visit_operation;

@@ -192,7 +192,7 @@ static void status_and_metrics(void **state)
 	rig_send(r, (struct rig_letter){ .session = 2, .mailbox = 2 });
 	told(r, 2);
 	rig_call(r, "status", "{}");
-	assert_non_null(strstr(r->answer, "\"messages\":2,\"waiting\":1,\"trying\":0,\"held\":1,\"undeliverable\":0,\"intake\":\"OK\""));
+	assert_non_null(strstr(r->answer, "\"messages\":2,\"waiting\":1,\"trying\":0,\"held\":1,\"undeliverable\":0,\"restored\":0,\"intake\":\"OK\""));
 	assert_non_null(strstr(r->answer, "\"fault\":\"OAUTH_CONSENT_MISSING\""));
 	assert_non_null(strstr(r->answer, "AADSTS65001"));
 	rig_call(r, "metrics", "{}");

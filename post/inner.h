@@ -6,6 +6,7 @@
  * Refuses   Nothing. */
 #pragma once
 #include "base/config.h"
+#include "base/json.h"
 #include "base/map.h"
 #include "base/metric.h"
 #include "base/remedy.h"
@@ -21,6 +22,7 @@ enum { POST_GATES_MAX = 64, POST_TRIES_MAX = 1000, POST_CONNECT_MS = 30000, POST
 
 struct cause;
 struct delivery;
+struct post_backup;
 
 struct post {
 	struct loop *loop;
@@ -47,6 +49,7 @@ struct post {
 	/* hold.c */
 	struct map mailbox_causes, tenant_causes, mailboxes;
 	unsigned tries;
+	struct post_backup *backup; /* under way, or NULL */
 	void (*ready)(void *host, enum fault, struct span why);
 	void (*drained)(void *host);
 	void *host;
@@ -178,6 +181,11 @@ enum report_rung { REPORT_FROM_SELF = 2, REPORT_FROM_NOTICE = 3 };
 bool report_climb(struct post *, struct mail *, const struct record_envelope *, struct span body, const struct record_closing *);
 /* It is kept, and shown. */
 void report_keep(struct post *, struct mail *, const struct outcome *);
+
+/* --- backup.c: what waits is read out, sealed under the key that the vault gave */
+void post_backup_begin(struct post *, struct link *, const struct message_call *, const json_t *arguments);
+void post_backup_read(struct post *, struct link *, const struct message_call *, const json_t *arguments);
+void post_backup_free(struct post *);
 
 /* --- operations.c */
 void post_call(struct post *, struct link *, const struct message_call *);

@@ -58,6 +58,8 @@ static const char *state_of(const struct post *p, const struct mail *m)
 		return "trying";
 	if (m->hold == FAULT_UNDELIVERABLE)
 		return "undeliverable";
+	if (m->hold == FAULT_RESTORED)
+		return "restored";
 	return mail_is_kept(m) || hold_cause_of(p, m) ? "held" : "waiting";
 }
 
@@ -292,6 +294,25 @@ static void delete(struct post *p, struct mail *m, struct span actor)
 	queue_delete(p->queue, m, actor, NULL, NULL);
 }
 
+/* All that a restored backup holds, or that of one mailbox. What a person held before the backup, or never was confirmed, stays held. */
+static void confirm(struct post *p, struct link *link, const struct message_call *m, const json_t *arguments)
+{
+	json_t *result = json_object();
+	int64_t count = 0;
+
+	for (struct mail *one = queue_mails(p->queue)->oldest, *behind; one; one = behind) {
+		behind = one->behind;
+		if (one->hold != FAULT_RESTORED || !one->open_count || !is_of(p, one, json_text(arguments, "mailbox")))
+			continue;
+		release(p, one, m->actor);
+		count++;
+	}
+	TRAIL(&p->trail, EVENT_QUEUE_CONFIRMED, TRAIL_NUMBER("messages", count), TRAIL_TEXT("by", m->actor));
+	json_put_whole(result, "released", count);
+	answer(p, link_peer(link), m->request, FAULT_OK, SPAN(""), result);
+	json_decref(result);
+}
+
 static const struct deed {
 	const char *name;
 	bool may_be_trying;
@@ -343,9 +364,10 @@ static void put_causes(json_t *o, const struct post *p, enum language language)
 	json_object_set_new(o, "causes", list);
 }
 
-enum { WAITING, TRYING, HELD, UNDELIVERABLE, STATES };
+enum { WAITING, TRYING, HELD, UNDELIVERABLE, RESTORED, STATES };
 
-static const char *const states[STATES] = { [WAITING] = "waiting", [TRYING] = "trying", [HELD] = "held", [UNDELIVERABLE] = "undeliverable" };
+static const char *const states[STATES] = { [WAITING] = "waiting", [TRYING] = "trying", [HELD] = "held", [UNDELIVERABLE] = "undeliverable",
+					     [RESTORED] = "restored" };
 
 /* Of a million nearly all wait in lanes, which know how many; only the others are looked at, and health is asked for often. */
 static void count_states(struct post *p, int64_t counts[STATES])
@@ -438,6 +460,12 @@ void post_call(struct post *p, struct link *link, const struct message_call *m)
 		status(p, link, m);
 	else if (span_equal(m->operation, SPAN("queue.list")))
 		list(p, link, m, arguments);
+	else if (span_equal(m->operation, SPAN("queue.confirm")))
+		confirm(p, link, m, arguments);
+	else if (span_equal(m->operation, SPAN("backup.begin")))
+		post_backup_begin(p, link, m, arguments);
+	else if (span_equal(m->operation, SPAN("backup.read")))
+		post_backup_read(p, link, m, arguments);
 	else if (span_equal(m->operation, SPAN("queue.show")) || find_deed(m->operation))
 		on_message(p, link, m, arguments);
 	else

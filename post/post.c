@@ -417,6 +417,7 @@ static void post_free(void **self)
 		link_close(&p->vault);
 	if (p->desk)
 		link_close(&p->desk);
+	post_backup_free(p);
 	intake_free(p);
 	deliver_free(p);
 	if (p->way)

@@ -206,7 +206,7 @@ struct body_reading {
 	struct secret *key;
 	struct disk_file *file;
 	struct buf sealed, text;
-	bool busy, closed, end;
+	bool busy, closed, end, as_it_stands;
 	enum fault fault;
 };
 
@@ -257,7 +257,7 @@ static void read_done(void *job)
 	if (r->closed)
 		reading_free(r);
 	else
-		r->got(r->self, r->fault, buf_span(&r->text), r->end);
+		r->got(r->self, r->fault, buf_span(r->as_it_stands ? &r->sealed : &r->text), r->end);
 }
 
 struct body_reading *bodies_read(struct bodies *b, uint64_t id, struct span key,
@@ -268,6 +268,15 @@ struct body_reading *bodies_read(struct bodies *b, uint64_t id, struct span key,
 	*r = (struct body_reading){ .bodies = b, .id = id, .key = secret_new(key), .got = got, .self = self };
 	buf_init(&r->sealed, SEALED_BYTES);
 	buf_init(&r->text, BODY_CHUNK_BYTES);
+	return r;
+}
+
+struct body_reading *bodies_copy(struct bodies *b, uint64_t id, struct span key,
+				 void (*got)(void *self, enum fault, struct span bytes, bool end), void *self)
+{
+	struct body_reading *r = bodies_read(b, id, key, got, self);
+
+	r->as_it_stands = true;
 	return r;
 }
 

@@ -39,6 +39,9 @@ void body_drop(struct body_writing **);
 /* Reads one, chunk by chunk: body_next() is answered by `got`, with bytes that live until the next; `end` with the last of them. */
 struct body_reading *bodies_read(struct bodies *, uint64_t id, struct span key,
 				 void (*got)(void *self, enum fault, struct span bytes, bool end), void *self);
+/* The same, but `got` has the bytes as they stand in the file, for a copy of it; that they open is looked at all the same. */
+struct body_reading *bodies_copy(struct bodies *, uint64_t id, struct span key,
+				 void (*got)(void *self, enum fault, struct span bytes, bool end), void *self);
 void body_next(struct body_reading *);
 void body_close(struct body_reading **);
 

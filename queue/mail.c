@@ -379,7 +379,8 @@ enum fault mail_apply_progress(struct mail *m, struct span progress)
 
 bool mail_is_kept(const struct mail *m)
 {
-	return m->hold == FAULT_HELD_BY_PERSON || m->hold == FAULT_UNCONFIRMED || m->hold == FAULT_UNDELIVERABLE || m->hold == FAULT_SPOOL_DAMAGED;
+	return m->hold == FAULT_HELD_BY_PERSON || m->hold == FAULT_UNCONFIRMED || m->hold == FAULT_UNDELIVERABLE || m->hold == FAULT_SPOOL_DAMAGED ||
+	       m->hold == FAULT_RESTORED;
 }
 
 /* --- ids */

@@ -101,7 +101,7 @@ void mail_apply_reported(struct mail *, struct span indexes); /* of recipients, 
 bool mail_put_progress(struct buf *out, const struct mail *);
 MUST_CHECK enum fault mail_apply_progress(struct mail *, struct span progress);
 
-/* Whether it is held for itself alone, and not with others of its mailbox: by a person, unconfirmed, or undeliverable. */
+/* Whether it is held for itself alone, and not with others of its mailbox: by a person, unconfirmed, restored, or undeliverable. */
 bool mail_is_kept(const struct mail *);
 
 /* Ids for people: 13 characters of Crockford's base32, either case, I and L for 1, O for 0. */

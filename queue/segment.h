@@ -5,7 +5,7 @@
  *           A head that is being rewritten never loses the one before it: there are two, written one after the other, and either will do.
  * Owns      Its descriptor, key and the wrapped copy of the key.
  * Threads   All of it blocks: for pool threads, and for the time before a loop runs. One thread at a time, save segment_read().
- * Refuses   Heads of a newer release, or both damaged: FAULT_SPOOL_DAMAGED.
+ * Refuses   A head of a newer release: FAULT_SPOOL_NEWER. Both damaged: FAULT_SPOOL_DAMAGED.
  * See       docs/decisions/0010-segments.md, docs/queue.md
  *
  * Two head blocks of 4 KB, then commit groups, each from a fresh block of 4 KB. A head: 0 magic "PSTNSEG1", 8 CRC-32C of all that follows,

@@ -157,6 +157,9 @@ static enum fault migrate(struct sqlite *s, const struct sqlite_schema *schema, 
 	}
 	for (int next = (int)number + 1; next <= schema->migration_count && fault == FAULT_OK; next++)
 		fault = migrate_to(s, schema, next, why_out);
+	/* The number then stands in the file itself, where a package that is to be put in this one's place looks. */
+	if (fault == FAULT_OK && number < schema->migration_count)
+		fault = must_be(s, "PRAGMA wal_checkpoint(TRUNCATE)", "0", FAULT_DATABASE_FAILED, why_out);
 	return fault;
 }
 
@@ -287,6 +290,19 @@ enum fault sqlite_end(struct sqlite *s, enum fault fault)
 	if (fault != FAULT_OK && !sqlite3_get_autocommit(s->connection) && step(s->rollback) != FAULT_OK)
 		panic("the database does not take a transaction back");
 	return fault;
+}
+
+enum fault sqlite_copy(struct sqlite *s, const char *path)
+{
+	sqlite3_stmt *statement = NULL;
+	int code = sqlite3_prepare_v2(s->connection, "VACUUM INTO ?", -1, &statement, NULL);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_bind_text(statement, 1, path, -1, SQLITE_STATIC);
+	if (code == SQLITE_OK)
+		code = sqlite3_step(statement);
+	sqlite3_finalize(statement);
+	return fault_of(code);
 }
 
 int64_t sqlite_last_id(const struct sqlite *s)

@@ -57,6 +57,9 @@ struct span sqlite_text(const struct sqlite_row *, int column);
 MUST_CHECK enum fault sqlite_begin(struct sqlite *);
 MUST_CHECK enum fault sqlite_end(struct sqlite *, enum fault fault);
 
+/* Writes a copy of the whole database, as it stands between two transactions, to a file that is not there yet; what was deleted is not in it. Not synced. */
+MUST_CHECK enum fault sqlite_copy(struct sqlite *, const char *path);
+
 /* The id of the row inserted last; how many rows the last statement changed. */
 int64_t sqlite_last_id(const struct sqlite *);
 int64_t sqlite_changed(const struct sqlite *);

@@ -21,6 +21,7 @@
 enum { VAULT_URL_BYTES = 2048, VAULT_PEERS_MAX = 256, VAULT_WHY_BYTES = 512, VAULT_ACTOR_BYTES = 64, VAULT_CHANGE_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct vault;
+struct backup;
 struct consents;
 struct devices;
 struct refusals;
@@ -71,6 +72,7 @@ struct vault {
 	struct consents *consents;
 	struct devices *devices;
 	struct rotation *rotation;
+	struct backup *backup; /* under way, or NULL */
 
 	struct vault_pending *pending;
 	size_t peer_count;
@@ -137,7 +139,7 @@ struct vault_operation {
 	vault_run *run;
 };
 extern const struct vault_operation organisation_operations[], provider_operations[], mailbox_operations[], client_operations[],
-	key_operations[], consent_operations[], status_operations[];
+	key_operations[], consent_operations[], status_operations[], backup_operations[];
 
 /* A moment as RFC 3339; nothing for 0. */
 void operations_put_date(json_t *to, const char *name, int64_t wall_ms);
@@ -227,6 +229,11 @@ void rotate_start(struct vault *);
 void rotate_free(struct vault *);
 void rotate_post_came(struct vault *, const struct vault_peer *);
 void rotate_post_done(struct vault *, const struct vault_peer *, const struct message_segment_rotated *);
+
+/* --- backup.c: a copy of the database, sealed; and the key for post's part */
+void vault_backup_start(struct vault *);
+void vault_backup_answered(struct vault *, const struct vault_peer *, const struct message_answer *);
+void vault_backup_free(struct vault *);
 
 /* --- sign_in.c: an answer of a token endpoint becomes the sign-in of a mailbox, or is refused */
 struct sign_in_wish {

@@ -121,6 +121,27 @@ uint64_t keyring_root(const struct keyring *k)
 	return k->root_ids[0];
 }
 
+static struct span backup_context(char context[CONTEXT_BYTES], int64_t at_ms, uint64_t root)
+{
+	snprintf(context, CONTEXT_BYTES, "backup|%lld|key|%llx", (long long)at_ms, (unsigned long long)root);
+	return span_of(context);
+}
+
+bool keyring_seal_backup(const struct keyring *k, struct buf *out, int64_t at_ms, struct span key)
+{
+	char context[CONTEXT_BYTES];
+
+	return seal_put(out, secret_borrow(k->roots[0]), backup_context(context, at_ms, k->root_ids[0]), key);
+}
+
+enum fault keyring_open_backup(const struct keyring *k, struct buf *out, int64_t at_ms, uint64_t root, struct span sealed)
+{
+	struct span key = root_of(k, root);
+	char context[CONTEXT_BYTES];
+
+	return key.size && seal_open(out, key, backup_context(context, at_ms, root), sealed) ? FAULT_OK : FAULT_KEY_WRONG;
+}
+
 static enum fault open_key(const struct keyring *k, struct key *key, const struct key_row *row)
 {
 	char context[CONTEXT_BYTES], memory[SEAL_KEY_BYTES];

@@ -47,6 +47,13 @@ bool keyring_seal(const struct keyring *, struct buf *out, struct secret_row *pl
 /* Opens one; FAULT_KEY_WRONG when its key is not here, or it does not open. */
 MUST_CHECK enum fault keyring_unseal(const struct keyring *, struct buf *out, const struct secret_row *);
 
+/* The key of a backup, under the newest root key; and opened by whichever root key has that mark: FAULT_KEY_WRONG when none has, or it does not open. */
+bool keyring_seal_backup(const struct keyring *, struct buf *out, int64_t at_ms, struct span key);
+MUST_CHECK enum fault keyring_open_backup(const struct keyring *, struct buf *out, int64_t at_ms, uint64_t root, struct span sealed);
+
+/* What keys of segments are wrapped for. */
+#define KEYRING_SEGMENT SPAN("segment")
+
 /* A key of another role, wrapped under the current key: the key's id (8 bytes) and the sealed bytes. */
 bool keyring_wrap(const struct keyring *, struct buf *out, struct span purpose, struct span key);
 MUST_CHECK enum fault keyring_unwrap(const struct keyring *, struct buf *out, struct span purpose, struct span wrapped);

@@ -2,8 +2,6 @@
 
 #include "base/seal.h"
 
-static const struct span PURPOSE = { "segment", 7 };
-
 static void send_key(const struct vault_peer *peer, uint64_t request, enum fault fault, struct span key, struct span wrapped)
 {
 	link_send(peer->link, &MESSAGE_OF(segment_key, .request = request, .fault = fault, .key = key, .wrapped = wrapped));
@@ -16,7 +14,7 @@ void segments_key_wanted(struct vault *v, const struct vault_peer *peer, const s
 	struct buf wrapped;
 
 	buf_over(&wrapped, memory, sizeof memory);
-	if (keyring_wrap(v->keys, &wrapped, PURPOSE, secret_borrow(key)))
+	if (keyring_wrap(v->keys, &wrapped, KEYRING_SEGMENT, secret_borrow(key)))
 		send_key(peer, w->request, FAULT_OK, secret_borrow(key), buf_span(&wrapped));
 	secret_free(&key);
 }
@@ -30,8 +28,8 @@ void segments_unwrap(struct vault *v, const struct vault_peer *peer, const struc
 
 	buf_over(&key, key_memory, sizeof key_memory);
 	buf_over(&wrapped, wrapped_memory, sizeof wrapped_memory);
-	fault = keyring_unwrap(v->keys, &key, PURPOSE, u->wrapped);
-	if (fault == FAULT_OK && !keyring_wrap(v->keys, &wrapped, PURPOSE, buf_span(&key)))
+	fault = keyring_unwrap(v->keys, &key, KEYRING_SEGMENT, u->wrapped);
+	if (fault == FAULT_OK && !keyring_wrap(v->keys, &wrapped, KEYRING_SEGMENT, buf_span(&key)))
 		fault = FAULT_BUG;
 	if (fault == FAULT_OK)
 		send_key(peer, u->request, FAULT_OK, buf_span(&key), buf_span(&wrapped));

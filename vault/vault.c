@@ -76,6 +76,7 @@ static void on_message(void *self, struct link *link, const struct message *m)
 	case MESSAGE_segment_unwrap: segments_unwrap(v, peer, &m->segment_unwrap); break;
 	case MESSAGE_segment_rotated: rotate_post_done(v, peer, &m->segment_rotated); break;
 	case MESSAGE_call: operations_call(v, peer, &m->call); break;
+	case MESSAGE_answer: vault_backup_answered(v, peer, &m->answer); break;
 	default: break;
 	}
 }
@@ -320,6 +321,7 @@ static void vault_free(void **self)
 	while ((p = map_next(&v->registry.providers, &at)))
 		provider_free(&p->provider);
 	rotate_free(v);
+	vault_backup_free(v);
 	device_free(v);
 	consent_free(v);
 	refusals_free(v);
@@ -348,6 +350,7 @@ static void begin(struct vault *v, const struct role_start *s)
 	consent_start(v);
 	device_start(v);
 	rotate_start(v);
+	vault_backup_start(v);
 	timer_init(&v->soon, v->loop, soon, v);
 	timer_init(&v->minute, v->loop, each_minute, v);
 	timer_after(&v->soon, 0);

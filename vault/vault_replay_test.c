@@ -272,15 +272,17 @@ static void a_damaged_database_is_noticed(void **state)
 static void what_a_full_disk_refuses_is_not_in_force(void **state)
 {
 	struct stage s;
+	int number = 0;
 
 	stage_begin(&s);
 	stage_people(&s);
 	world_disk_trouble("/data/vault", WORLD_DISK_FULL, -1);
-	assert_int_not_equal(stage_call(&s, "org.add", "{'name':'more','title':'%0200d'}", 7), FAULT_OK);
+	while (number < 200 && stage_call(&s, "org.add", "{'name':'more%d','title':'%0200d'}", number, 7) == FAULT_OK)
+		number++; /* what the log's file has room for is taken yet */
 	assert_int_equal(fault_row(s.fault)->class, FAULT_CLASS_INTERNAL);
-	assert_int_equal(stage_call(&s, "org.show", "{'name':'more'}"), FAULT_NOT_FOUND);
+	assert_int_equal(stage_call(&s, "org.show", "{'name':'more%d'}", number), FAULT_NOT_FOUND);
 	world_disk_trouble("/data/vault", WORLD_DISK_FULL, 0);
-	assert_int_equal(stage_call(&s, "org.add", "{'name':'more'}"), FAULT_OK);
+	assert_int_equal(stage_call(&s, "org.add", "{'name':'more%d'}", number), FAULT_OK);
 	stage_end(&s);
 }
 
