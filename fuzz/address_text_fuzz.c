@@ -16,6 +16,7 @@ static void round_trip(struct span text)
 	ASSERT(address_print(&b, &a, false));
 	ASSERT(address_parse(&again, buf_span(&b), 25));
 	ASSERT(address_equal(&a, &again) && address_is_loopback(&a) == address_is_loopback(&again));
+	ASSERT(address_is_nobody_else(&a) || !address_is_loopback(&a));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

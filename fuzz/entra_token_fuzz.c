@@ -4,13 +4,15 @@
 #include "base/panic.h"
 #include "twin/twin_config.h"
 
+int LLVMFuzzerInitialize(int *, char ***);
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static struct twin_tenant tenant;
 static struct twin_keys *keys;
 static struct entra entra;
 
-static void begin(void)
+/* Keys take their time, which is no input's. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct twin_config config = { .tenant = &tenant };
 	char why[TWIN_WHY_BYTES];
@@ -19,6 +21,7 @@ static void begin(void)
 	ASSERT(twin_config_read(&config, twin_config_preset(), why) == FAULT_OK);
 	ASSERT(twin_keys_make(&keys, 1433160000000) == FAULT_OK);
 	entra_init(&entra, &tenant, keys, "http://localhost:3443");
+	return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -35,8 +38,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
 	if (!size)
 		return 0;
-	if (!keys)
-		begin();
 	which = bytes[0] % (sizeof targets / sizeof *targets);
 	q = (struct twin_request){ .method = span_of(targets[which].method), .path = span_of(targets[which].path), .query = text, .body = text,
 				   .authorization = text, .session = text, .wall_ms = 1433160000000 };

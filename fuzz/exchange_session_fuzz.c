@@ -7,13 +7,15 @@
 
 #include <stdlib.h>
 
+int LLVMFuzzerInitialize(int *, char ***);
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static struct twin_tenant tenant;
 static struct exchange_counter *counters;
 static struct twin_keys *keys;
 
-static void begin(void)
+/* Keys take their time, which is no input's. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct twin_config config = { .tenant = &tenant };
 	char why[TWIN_WHY_BYTES];
@@ -22,6 +24,7 @@ static void begin(void)
 	ASSERT(twin_config_read(&config, twin_config_preset(), why) == FAULT_OK);
 	ASSERT(twin_keys_make(&keys, 1433160000000) == FAULT_OK);
 	counters = calloc(TWIN_USERS_MAX, sizeof *counters);
+	return 0;
 }
 
 static void check_lines(const struct buf *out)
@@ -55,8 +58,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
 	if (!size)
 		return 0;
-	if (!keys)
-		begin();
 	world.keys = keys;
 	world.counters = counters;
 	world.shelf = twin_shelf_new(NULL);
