@@ -12,6 +12,7 @@ enum { RECORD_BYTES = 1 << 18 };
 
 struct run {
 	struct smtp_server server;
+	struct smtp_server_room room;
 	char record[RECORD_BYTES]; /* what happened; what does not fit is not compared */
 	size_t size;
 	unsigned messages, waits;
@@ -157,6 +158,17 @@ static void serve(struct run *r)
 	}
 }
 
+/* Between two feeds another session may have had the room. */
+static void lend_anew(struct run *r)
+{
+	struct smtp_server_room *room = smtp_server_return(&r->server);
+
+	if (!room)
+		return;
+	memset(room, '!', sizeof *room);
+	smtp_server_lend(&r->server, room);
+}
+
 static void feed(struct run *r, struct span bytes, size_t step)
 {
 	while (bytes.size && !r->closed) {
@@ -164,6 +176,7 @@ static void feed(struct run *r, struct span bytes, size_t step)
 		char *copy = malloc(cut);
 
 		memcpy(copy, bytes.at, cut);
+		lend_anew(r);
 		taken = smtp_server_feed(&r->server, (struct span){ copy, cut });
 		ASSERT(taken <= cut);
 		serve(r);
@@ -207,7 +220,7 @@ static void drive(struct run *r, const struct smtp_server_limits *limits, struct
 	r->now_ms = 0;
 	r->verdicts = choice & 128;
 	r->last = SMTP_SERVER_CLOSE;
-	smtp_server_init(&r->server, limits, 0);
+	smtp_server_init(&r->server, &r->room, limits, 0);
 	serve(r);
 	while (span_cut(&script, '\f', &stretch)) { /* the client waits: STARTTLS may stand before it */
 		feed(r, stretch, step);

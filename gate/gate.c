@@ -397,6 +397,8 @@ static void gate_free(void **self)
 	link_close(&g->post);
 	link_close(&g->desk);
 	timer_stop(&g->begun);
+	for (size_t i = 0; i < g->room_count; i++)
+		free(g->rooms[i]);
 	free(g->sessions);
 	free(g->generations);
 	free(g);

@@ -157,6 +157,7 @@ void session_settled(struct session *s, const struct message_settled *m)
 		return;
 	if (!s->in.is_ended) { /* post gave up before the end: no room, a failed disk, a grant that does not hold */
 		incoming_forget(s);
+		session_tick(s);
 		smtp_server_spoil(&s->core, f);
 		session_pump(s);
 		stream_resume(s->stream); /* what waited for room is read and dropped */
@@ -275,6 +276,7 @@ void session_post_ended(struct session *s)
 		verdict(s, FAULT_POST_AWAY, 0, SPAN(""), SPAN(""), "failed");
 	} else if (s->in.is_begun) {
 		incoming_forget(s);
+		session_tick(s);
 		smtp_server_spoil(&s->core, FAULT_POST_AWAY);
 	} else {
 		return;

@@ -12,8 +12,9 @@
 #include "loop/stream.h"
 
 struct session;
+struct smtp_server_room;
 
-enum { GATE_NETWORKS_MAX = CONFIG_LIST_MAX, GATE_ADDRESSES = 1024, GATE_SPARE = 64, GATE_SESSIONS_MAX = 100000 };
+enum { GATE_NETWORKS_MAX = CONFIG_LIST_MAX, GATE_ADDRESSES = 1024, GATE_SPARE = 64, GATE_SESSIONS_MAX = 100000, GATE_ROOMS_SPARE = 64 };
 
 /* One listener's settings, counted by the sessions that use it. */
 struct door {
@@ -54,6 +55,8 @@ struct gate {
 	size_t strangers;
 	bool is_draining, said_drained;
 	struct { struct address address; unsigned open; } addresses[GATE_ADDRESSES]; /* who has sessions open; full: not counted */
+	struct smtp_server_room *rooms[GATE_ROOMS_SPARE]; /* for sessions in which something goes on */
+	size_t room_count;
 	void (*ready)(void *host, enum fault, struct span why);
 	void (*drained)(void *host);
 	void *host;

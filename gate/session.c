@@ -42,6 +42,25 @@ void session_step(const struct session *s, const char *step)
 	TRAIL(&s->trail, EVENT_SESSION_STEP, TRAIL_TEXT("step", span_of(step)));
 }
 
+/* --- the core's room: an idle session has none */
+
+static struct smtp_server_room *take_room(struct gate *g)
+{
+	struct smtp_server_room *room = g->room_count ? g->rooms[--g->room_count] : malloc(sizeof *room);
+
+	if (!room)
+		panic("out of memory");
+	return room;
+}
+
+static void keep_room(struct gate *g, struct smtp_server_room *room)
+{
+	if (room && g->room_count < GATE_ROOMS_SPARE)
+		g->rooms[g->room_count++] = room;
+	else
+		free(room);
+}
+
 /* --- logins */
 
 static void ask_vault(struct session *s, uint8_t mechanism, struct span user, struct span password)
@@ -131,7 +150,7 @@ static void core_start(struct session *s, bool is_trusted)
 	if (d->networks_only && !is_trusted && s->deny == FAULT_OK)
 		s->deny = s->gate->vault ? FAULT_RELAY_REFUSED : FAULT_VAULT_AWAY;
 	note_opening(s);
-	smtp_server_init(&s->core,
+	smtp_server_init(&s->core, take_room(s->gate),
 			 &(struct smtp_server_limits){
 				 .host = span_of(d->host_name), .size_bytes = d->size_bytes, .recipients = d->recipients,
 				 .mechanisms = d->mechanisms, .tls = tls, .trusted = is_trusted, .deny = s->deny,
@@ -231,6 +250,8 @@ static bool carry_out(struct session *s, const struct smtp_server_wish *w)
 
 void session_tick(struct session *s)
 {
+	if (!s->core.room)
+		smtp_server_lend(&s->core, take_room(s->gate));
 	smtp_server_tick(&s->core, loop_now_ms(s->gate->loop));
 }
 
@@ -244,6 +265,8 @@ void session_pump(struct session *s)
 	struct smtp_server_wish w;
 	bool goes_on = true;
 
+	if (!s->core.room)
+		smtp_server_lend(&s->core, take_room(s->gate));
 	while (goes_on && smtp_server_poll(&s->core, &w))
 		goes_on = carry_out(s, &w);
 	if (!goes_on) {
@@ -253,6 +276,7 @@ void session_pump(struct session *s)
 		stream_pause(s->stream);
 		return;
 	}
+	keep_room(s->gate, smtp_server_return(&s->core));
 	if (smtp_server_deadline(&s->core) != INT64_MAX)
 		timer_at(&s->deadline, smtp_server_deadline(&s->core));
 }
@@ -309,10 +333,11 @@ static size_t on_data(void *self, struct span bytes)
 		return take_proxy_header(s, bytes);
 	if (s->in_handshake && s->has_core)
 		return 0;
-	if (s->has_core)
-		session_tick(s);
 	while (taken < bytes.size && !is_waiting(s)) {
-		size_t size = smtp_server_feed(&s->core, span_slice(bytes, taken, PIECE_BYTES));
+		size_t size;
+
+		session_tick(s);
+		size = smtp_server_feed(&s->core, span_slice(bytes, taken, PIECE_BYTES));
 
 		taken += size;
 		/* Fed again before the poll: what stands behind STARTTLS must meet the core before the reply leaves. */
@@ -452,8 +477,10 @@ void session_free(struct session *s)
 	timer_stop(&s->closing);
 	incoming_forget(s);
 	forget_grant(s);
-	if (s->has_core)
+	if (s->has_core) {
 		smtp_server_fini(&s->core);
+		keep_room(s->gate, s->core.room);
+	}
 	free(s->proxy);
 	if (s->is_in_the_way)
 		stream_close(&s->stream); /* nobody waits for it to take its leave: the descriptor is needed too */

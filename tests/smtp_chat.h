@@ -14,6 +14,7 @@ enum { CHAT_BYTES = 1 << 17 };
 
 struct chat {
 	struct smtp_server server;
+	struct smtp_server_room room;
 	struct smtp_server_limits limits;
 	char text[CHAT_BYTES];
 	size_t size;
@@ -148,6 +149,18 @@ static void chat_serve(struct chat *c)
 	}
 }
 
+/* Between two feeds another session may have had the room. */
+static void chat_lend_anew(struct chat *c)
+{
+	struct smtp_server_room *room = smtp_server_return(&c->server);
+
+	if (!room)
+		return;
+	assert_ptr_equal(room, &c->room);
+	memset(room, '!', sizeof *room);
+	smtp_server_lend(&c->server, room);
+}
+
 static size_t chat_cut(struct chat *c, size_t left)
 {
 	c->seed = c->seed > 1 ? c->seed * 1103515245u + 12345u : c->seed;
@@ -170,6 +183,7 @@ static void chat_feed(struct chat *c, struct span bytes)
 
 		assert_non_null(copy);
 		memcpy(copy, bytes.at, cut);
+		chat_lend_anew(c);
 		taken = smtp_server_feed(&c->server, (struct span){ copy, cut });
 		if (c->heard_out && smtp_server_heard(&c->server, &line))
 			chat_note(c, "C: %.*s\n", SPAN_ARGS(line));
@@ -192,7 +206,7 @@ static void chat_open(struct chat *c)
 {
 	if (!c->limits.host.size)
 		c->limits.host = SPAN("mx.test");
-	smtp_server_init(&c->server, &c->limits, 0);
+	smtp_server_init(&c->server, &c->room, &c->limits, 0);
 	c->size = c->body_size = 0;
 	c->in_body = c->closed = false;
 	chat_serve(c);

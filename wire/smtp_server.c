@@ -41,11 +41,11 @@ static int64_t or_default(int64_t wait_ms, int64_t default_ms)
 	return wait_ms > 0 ? wait_ms : default_ms;
 }
 
-void smtp_server_init(struct smtp_server *s, const struct smtp_server_limits *limits, int64_t now_ms)
+void smtp_server_init(struct smtp_server *s, struct smtp_server_room *room, const struct smtp_server_limits *limits, int64_t now_ms)
 {
 	char text[SMTP_SERVER_NAME_BYTES + 32];
 
-	*s = (struct smtp_server){ .limits = *limits, .state = STATE_FRESH };
+	*s = (struct smtp_server){ .room = room, .limits = *limits, .state = STATE_FRESH };
 	s->limits.greeting_ms = or_default(limits->greeting_ms, GREETING_MS);
 	s->limits.command_ms = or_default(limits->command_ms, COMMAND_MS);
 	s->limits.data_ms = or_default(limits->data_ms, DATA_MS);
@@ -64,7 +64,8 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_limits *li
 
 void smtp_server_fini(struct smtp_server *s)
 {
-	secret_wipe(s->line, sizeof s->line);
+	if (s->room)
+		secret_wipe(s->room, sizeof *s->room);
 	sasl_server_wipe(&s->sasl);
 }
 
@@ -113,8 +114,8 @@ static enum fault run_line(struct smtp_server *s)
 	if (s->line_nul)
 		return FAULT_NUL_BYTE;
 	if (s->in_sasl)
-		return smtp_server_commands_response(s, s->line, s->line_size);
-	return smtp_server_commands_run(s, (struct span){ s->line, s->line_size });
+		return smtp_server_commands_response(s, s->room->line, s->line_size);
+	return smtp_server_commands_run(s, (struct span){ s->room->line, s->line_size });
 }
 
 static void end_line(struct smtp_server *s)
@@ -125,8 +126,8 @@ static void end_line(struct smtp_server *s)
 		s->in_sasl = s->sasl_refused = false;
 		smtp_server_reply_fault(s, f);
 	}
-	if (s->heard.at != s->line && s->ask != ASK_LOGIN)
-		secret_wipe(s->line, s->line_size);
+	if (s->heard.at != s->room->line && s->ask != ASK_LOGIN)
+		secret_wipe(s->room->line, s->line_size);
 	s->line_whole = true;
 	s->heard_ms = s->now_ms;
 }
@@ -138,10 +139,29 @@ static void begin_line(struct smtp_server *s)
 	s->heard = (struct span){ 0 };
 }
 
+/* A line with a credential was wiped when it was answered; of the others at least the last one is. */
+struct smtp_server_room *smtp_server_return(struct smtp_server *s)
+{
+	struct smtp_server_room *room = s->room;
+
+	if (!room || s->ask || s->out_size || (!s->line_whole && (s->line_size || s->line_skipped)))
+		return NULL;
+	secret_wipe(room->line, s->line_size);
+	if (s->line_whole)
+		begin_line(s);
+	s->room = NULL;
+	return room;
+}
+
+void smtp_server_lend(struct smtp_server *s, struct smtp_server_room *room)
+{
+	s->room = room;
+}
+
 /* True when `c` ended the line. A CR counts only before LF, an LF only after CR. */
 static bool take_byte(struct smtp_server *s, char c)
 {
-	bool after_cr = s->line_size && s->line[s->line_size - 1] == '\r' && !s->line_skipped;
+	bool after_cr = s->line_size && s->room->line[s->line_size - 1] == '\r' && !s->line_skipped;
 
 	if (c == '\n') {
 		if (after_cr)
@@ -153,7 +173,7 @@ static bool take_byte(struct smtp_server *s, char c)
 	s->line_bare |= after_cr;
 	s->line_nul |= !c;
 	if (s->line_size <= line_limit(s))
-		s->line[s->line_size++] = c;
+		s->room->line[s->line_size++] = c;
 	else
 		s->line_skipped++;
 	return false;
@@ -227,7 +247,7 @@ static bool write_next(struct smtp_server *s, struct smtp_server_wish *w)
 		s->drop = false;
 	} else if (s->out_size) {
 		w->kind = SMTP_SERVER_WRITE;
-		w->text = (struct span){ s->out, s->out_size };
+		w->text = (struct span){ s->room->out, s->out_size };
 		s->out_size = 0;
 	} else {
 		return false;
@@ -325,7 +345,7 @@ void smtp_server_answer(struct smtp_server *s, const struct smtp_server_answer *
 	s->heard_ms = s->now_ms;
 	switch (ask) {
 	case ASK_LOGIN:
-		secret_wipe(s->line, s->line_size);
+		secret_wipe(s->room->line, s->line_size);
 		smtp_server_commands_authorized(s, a);
 		break;
 	case ASK_SENDER: answer_sender(s, a); break;

@@ -88,8 +88,21 @@ enum fault smtp_server_offence(const struct smtp_server *);
 /* The name that the client gave with HELO or EHLO: printable, or empty. */
 struct span smtp_server_helo(const struct smtp_server *);
 
-/* Starts a session; the first wish is the greeting. `now_ms` is any monotonic clock's. */
-void smtp_server_init(struct smtp_server *, const struct smtp_server_limits *, int64_t now_ms);
+/* What a session needs while something goes on: a line that comes, a reply that is polled. */
+struct smtp_server_room {
+	char line[SASL_LINE_BYTES + 1];
+	char out[SMTP_SERVER_REPLY_BYTES];
+};
+
+/* Starts a session in that room; the first wish is the greeting. `now_ms` is any monotonic clock's. */
+void smtp_server_init(struct smtp_server *, struct smtp_server_room *, const struct smtp_server_limits *, int64_t now_ms);
+
+/* Gives the room back where nothing stands in it that counts; else NULL. Nothing may be told to a session without one, nor polled, until it is lent
+ * one again. */
+struct smtp_server_room *smtp_server_return(struct smtp_server *);
+
+/* Lends it one; what stood in that does not matter. */
+void smtp_server_lend(struct smtp_server *, struct smtp_server_room *);
 
 /* Takes bytes up to the end of one command, or one run of a message; returns how many it took. 0 means: poll first. The
  * bytes must stay where they are until poll says false. */
@@ -144,7 +157,7 @@ struct smtp_server {
 	bool drop, ended, late, closing, closed;
 	enum fault stop, leave, offence;
 
-	char line[SASL_LINE_BYTES + 1];
+	struct smtp_server_room *room; /* NULL: lent to another meanwhile */
 	size_t line_size, line_skipped;
 	bool line_bare, line_nul, line_whole;
 	struct span heard;
@@ -173,7 +186,6 @@ struct smtp_server {
 	unsigned chunk_back; /* the state to return to behind a chunk that was not allowed */
 	enum fault chunk_fault;
 
-	char out[SMTP_SERVER_REPLY_BYTES];
 	size_t out_size;
 	int64_t now_ms, started_ms, heard_ms, message_ms;
 };

@@ -155,7 +155,7 @@ static enum fault do_auth(struct smtp_server *s, struct span argument)
 	sasl_server_init(&s->sasl, m);
 	if (!response.size)
 		return challenge(s, sasl_server_challenge(&s->sasl));
-	return take_response(s, s->line + (response.at - s->line), span_equal(response, SPAN("=")) ? 0 : response.size);
+	return take_response(s, s->room->line + (response.at - s->room->line), span_equal(response, SPAN("=")) ? 0 : response.size);
 }
 
 enum fault smtp_server_commands_response(struct smtp_server *s, char *line, size_t size)

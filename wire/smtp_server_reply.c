@@ -40,7 +40,7 @@ static void put_text(struct smtp_server *s, struct span text)
 
 		if (c == '\r' || (c & 0xc0) == 0x80) /* the rest of a UTF-8 character */
 			continue;
-		s->out[s->out_size++] = is_shown((char)c) ? (char)c : '?';
+		s->room->out[s->out_size++] = is_shown((char)c) ? (char)c : '?';
 	}
 }
 
@@ -50,19 +50,19 @@ void smtp_server_reply(struct smtp_server *s, int code, struct span enhanced, st
 	size_t end;
 	bool more;
 
-	ASSERT(s->out_size + REPLY_LINE_BYTES <= sizeof s->out);
+	ASSERT(s->out_size + REPLY_LINE_BYTES <= sizeof s->room->out);
 	text = skip_to_text(text);
 	do {
 		end = line_end(text, room);
 		struct span line = span_slice(text, 0, end);
 
 		text = skip_to_text(span_slice(text, end, text.size));
-		more = text.size && s->out_size + 2 * REPLY_LINE_BYTES <= sizeof s->out;
-		s->out_size += (size_t)sprintf(s->out + s->out_size, "%d%c", code, more ? '-' : ' ');
+		more = text.size && s->out_size + 2 * REPLY_LINE_BYTES <= sizeof s->room->out;
+		s->out_size += (size_t)sprintf(s->room->out + s->out_size, "%d%c", code, more ? '-' : ' ');
 		if (enhanced.size)
-			s->out_size += (size_t)sprintf(s->out + s->out_size, "%.*s ", SPAN_ARGS(enhanced));
+			s->out_size += (size_t)sprintf(s->room->out + s->out_size, "%.*s ", SPAN_ARGS(enhanced));
 		put_text(s, line);
-		memcpy(s->out + s->out_size, "\r\n", 2);
+		memcpy(s->room->out + s->out_size, "\r\n", 2);
 		s->out_size += 2;
 	} while (more);
 	if (code == 421)
