@@ -19,6 +19,16 @@ struct reading {
 	size_t count, room;
 	struct recover_gap *voids;
 	size_t void_count, void_room;
+	uint64_t group, next;    /* the commit group that is being read, and the number that should come next in it */
+	struct recover_gap hole; /* the first in it; `from` is 0 where there is none */
+	struct doubt *doubts;
+	size_t doubt_count, doubt_room;
+};
+
+/* A message whose end stands behind a hole in its commit group, where the report that it relies on may have stood. */
+struct doubt {
+	uint64_t id, group;
+	struct recover_gap hole;
 };
 
 static void *grow(void *at, size_t count, size_t *room, size_t size)
@@ -30,6 +40,33 @@ static void *grow(void *at, size_t count, size_t *room, size_t size)
 	if (!at)
 		panic("out of memory");
 	return at;
+}
+
+/* Keeps account of holes in the group that a frame is of; one that does not open is a hole itself. */
+static void follow_group(struct reading *g, const struct segment_found *found)
+{
+	const struct record_frame *frame = found->frame;
+	uint64_t next = frame->group != g->group ? frame->group : g->next;
+
+	if (frame->group != g->group)
+		g->hole = (struct recover_gap){ 0 };
+	next = next > g->r->passed ? next : g->r->passed + 1;
+	if (!g->hole.from && frame->sequence > next)
+		g->hole = (struct recover_gap){ next, frame->sequence - 1 };
+	if (!g->hole.from && !found->opened && frame->sequence > g->r->passed)
+		g->hole = (struct recover_gap){ frame->sequence, frame->sequence };
+	g->group = frame->group;
+	g->next = frame->sequence + 1;
+}
+
+/* What follows from an end that cannot be believed shows when all was read. */
+static bool is_doubtful(struct reading *g, uint64_t id)
+{
+	if (!g->hole.from)
+		return false;
+	g->doubts = grow(g->doubts, g->doubt_count, &g->doubt_room, sizeof *g->doubts);
+	g->doubts[g->doubt_count++] = (struct doubt){ id, g->group, g->hole };
+	return true;
 }
 
 static void note_seen(struct reading *g, const struct record_frame *frame)
@@ -104,6 +141,17 @@ static void on_accepted(struct recover *r, const struct mail *m, const struct re
 	resubmit_accepted(r->resubmit, m->id, span_of(says));
 }
 
+static bool relies_on_report(const struct record_outcome *o)
+{
+	struct span rest = o->runs, item;
+	struct record_run run;
+
+	while (message_list_next(&rest, &item))
+		if (!record_get_run(&run, item) && run.status == RECORD_REPORTED)
+			return true;
+	return false;
+}
+
 static void on_outcome(struct reading *g, struct span payload)
 {
 	struct record_outcome o;
@@ -116,6 +164,8 @@ static void on_outcome(struct reading *g, struct span payload)
 	m = mails_find(g->r->mails, o.id);
 	if (!m)
 		return; /* its message is gone, as it should be */
+	if (relies_on_report(&o) && is_doubtful(g, m->id))
+		return;
 	mail_apply_outcome(m, &o);
 	if (!m->open_count)
 		on_accepted(g->r, m, &o);
@@ -144,7 +194,8 @@ static void on_removed(struct reading *g, struct span payload)
 	struct record_removed d;
 	struct mail *m = record_get_removed(&d, payload) ? NULL : mails_find(g->r->mails, d.id);
 
-	if (!m)
+	/* A report that went up the ladder is gone because another one is there. */
+	if (!m || (!d.by.size && is_doubtful(g, m->id)))
 		return;
 	m->open_count = 0;
 	resubmit_forget(g->r->resubmit, m->id);
@@ -183,6 +234,7 @@ static void on_frame(void *self, const struct segment_found *found)
 {
 	struct reading *g = self;
 
+	follow_group(g, found);
 	if (found->frame->sequence <= g->r->passed)
 		return;
 	if (!found->opened) {
@@ -306,6 +358,28 @@ static void judge_gaps(struct reading *g)
 	}
 }
 
+/* A group that a stop cut off was never committed: its message is as open as before. In any other group something was lost. */
+static void judge_doubts(struct reading *g)
+{
+	struct recover *r = g->r;
+	uint64_t last_group = 0;
+
+	for (size_t i = 0; i < g->count; i++)
+		if (g->stretches[i].group > last_group)
+			last_group = g->stretches[i].group;
+	for (size_t i = 0; i < g->doubt_count; i++) {
+		const struct doubt *d = &g->doubts[i];
+		struct mail *m = mails_find(r->mails, d->id);
+
+		if (!m || !m->open_count || d->group == last_group || past_voids(g, d->hole.from, d->hole.to) > d->hole.to)
+			continue;
+		if (m->hold != FAULT_UNCONFIRMED)
+			r->unconfirmed++;
+		m->hold = FAULT_UNCONFIRMED;
+		m->held_since_ms = r->wall_ms;
+	}
+}
+
 static void drop_what_ended(struct reading *g)
 {
 	struct mails *mails = g->r->mails;
@@ -338,7 +412,9 @@ void recover_run(struct recover *r)
 			r->fault = disk_sync(s->file.file); /* what was read may still be on its way to the disk */
 	}
 	judge_gaps(&g);
+	judge_doubts(&g);
 	drop_what_ended(&g);
 	free(g.stretches);
 	free(g.voids);
+	free(g.doubts);
 }

@@ -2,7 +2,8 @@
  *
  * Why       The records are the truth; what the daemon knew is rebuilt from them, and nothing is guessed.
  * Promise   Every whole record counts, wherever damage lies. A message whose outcome may have stood in what is missing is held (FAULT_UNCONFIRMED),
- *           never sent again by itself. What was voided is not sent. What a power cut tore off was never acknowledged and is forgotten.
+ *           never sent again by itself. What was voided is not sent. What a power cut tore off was never acknowledged and is forgotten; so
+ *           is an end that stands behind what was torn off, since the report that it relies on may have stood there.
  * Owns      Nothing; fills the tables given.
  * Threads   recover_run() blocks: for a pool thread that has the tables alone.
  * Refuses   A segment that cannot be read at all: FAULT_DISK_FAILED.

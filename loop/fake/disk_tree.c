@@ -43,6 +43,7 @@ struct trouble {
 static struct tree_dir *dirs;
 static struct trouble troubles[TROUBLES_MAX];
 static size_t trouble_count;
+static bool ended; /* the power has begun to fail */
 
 static void *grown(void *list, size_t count, size_t size)
 {
@@ -88,6 +89,20 @@ static bool meets(const struct tree_dir *dir, enum world_disk_trouble kind)
 		return true;
 	}
 	return false;
+}
+
+/* The power fails before this sync: what was written stays as unsafe as it is, and nothing more comes to the disk. */
+static bool ends(const struct tree_dir *dir)
+{
+	for (size_t i = 0; !ended && i < trouble_count; i++) {
+		struct trouble *t = &troubles[i];
+
+		if (t->kind != WORLD_DISK_ENDS || t->times <= 0 || !is_below(dir->path, t->path) || --t->times)
+			continue;
+		ended = true;
+		world_note("the power fails before a sync in %s", dir->path);
+	}
+	return ended;
 }
 
 /* --- directories and names */
@@ -218,7 +233,7 @@ static void settle_names(struct tree_dir *dir, size_t count)
 
 enum fault tree_sync_names(struct tree_dir *dir)
 {
-	if (world_is_ghost() || meets(dir, WORLD_DISK_SYNC_FAILS))
+	if (world_is_ghost() || ends(dir) || meets(dir, WORLD_DISK_SYNC_FAILS))
 		return FAULT_DISK_FAILED;
 	if (!meets(dir, WORLD_DISK_SYNC_LIES))
 		settle_names(dir, dir->change_count);
@@ -243,7 +258,7 @@ void tree_unlock(struct tree_dir *dir, const void *holder)
 
 enum fault tree_write(struct tree_dir *where, struct tree_file *file, uint64_t at, struct span bytes)
 {
-	if (world_is_ghost() || meets(where, WORLD_DISK_WRITE_FAILS))
+	if (world_is_ghost() || ended || meets(where, WORLD_DISK_WRITE_FAILS))
 		return FAULT_DISK_FAILED;
 	if (tree_file_grows(file, at, bytes.size) && meets(where, WORLD_DISK_FULL))
 		return FAULT_DISK_FULL;
@@ -262,7 +277,7 @@ enum fault tree_read(struct tree_dir *where, struct tree_file *file, uint64_t at
 
 enum fault tree_sync(struct tree_dir *where, struct tree_file *file)
 {
-	if (world_is_ghost())
+	if (world_is_ghost() || ends(where))
 		return FAULT_DISK_FAILED;
 	if (meets(where, WORLD_DISK_SYNC_FAILS)) {
 		tree_file_forsake(file);
@@ -276,7 +291,7 @@ enum fault tree_sync(struct tree_dir *where, struct tree_file *file)
 
 enum fault tree_truncate(struct tree_dir *where, struct tree_file *file, uint64_t size)
 {
-	if (world_is_ghost() || meets(where, WORLD_DISK_WRITE_FAILS))
+	if (world_is_ghost() || ended || meets(where, WORLD_DISK_WRITE_FAILS))
 		return FAULT_DISK_FAILED;
 	tree_file_truncate(file, size);
 	return FAULT_OK;
@@ -310,6 +325,7 @@ static void cut_names(struct tree_dir *dir, enum world_cut_mode mode)
 void world_power_cut(const char *path, enum world_cut_mode mode)
 {
 	world_note("power is cut below %s", path);
+	ended = false;
 	for (struct tree_dir *dir = dirs; dir; dir = dir->next) {
 		if (!is_below(dir->path, path))
 			continue;
@@ -362,4 +378,5 @@ void disk_tree_end(void)
 		free(dir);
 	}
 	trouble_count = 0;
+	ended = false;
 }

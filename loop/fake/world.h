@@ -111,9 +111,10 @@ enum world_disk_trouble {
 	WORLD_DISK_WRITE_FAILS,
 	WORLD_DISK_READ_FAILS,
 	WORLD_DISK_FULL,        /* no new block is given; those that a file has may be written */
+	WORLD_DISK_ENDS,        /* the power begins to fail: this sync and all that follows come to nothing; world_power_cut() is due before the next event */
 };
 
-/* The next `times` such calls meet it; -1 for all to come, 0 ends it. */
+/* The next `times` such calls meet it; -1 for all to come, 0 ends it. Of WORLD_DISK_ENDS only the last of them does. */
 void world_disk_trouble(const char *path, enum world_disk_trouble, int times);
 
 enum world_cut_mode {

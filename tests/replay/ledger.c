@@ -50,6 +50,16 @@ static void read_groups(struct letter *letter, struct span report)
 	}
 }
 
+static bool is_new_report(struct letter *letter, struct span id)
+{
+	for (size_t i = 0; i < letter->report_id_count; i++)
+		if (span_equal(span_of(letter->report_ids[i]), id))
+			return false;
+	if (letter->report_id_count < LETTER_TRIES_MAX)
+		snprintf(letter->report_ids[letter->report_id_count++], sizeof letter->report_ids[0], "%.*s", SPAN_ARGS(id));
+	return true;
+}
+
 static bool arrived_report(struct ledger *l, struct span bytes)
 {
 	for (size_t i = 0; i < l->count; i++) {
@@ -59,7 +69,10 @@ static bool arrived_report(struct ledger *l, struct span bytes)
 			l->letters[i].delays++; /* which excuses no loss */
 		else
 			l->letters[i].reports++;
-		read_groups(&l->letters[i], bytes);
+		if (is_new_report(&l->letters[i], ledger_field(bytes, SPAN("message-id:"))))
+			read_groups(&l->letters[i], bytes);
+		else
+			l->letters[i].report_copies++;
 		return true;
 	}
 	return false;
@@ -140,7 +153,7 @@ static void check_reports(const struct letter *letter, size_t i, struct buf *com
 
 	if (letter->reported[i] && was_told(letter, '5') && !was_told(letter, '2') && !unheard(letter))
 		buf_print(complaints, "%s: answered 5xx and yet reported for %s\n", letter->name, to);
-	if (letter->reported[i] > letter->copies_allowed + unheard(letter))
+	if (letter->reported[i] > 1 + unheard(letter))
 		buf_print(complaints, "%s: %zu reports for %s\n", letter->name, letter->reported[i], to);
 	if (letter->reported[i] && letter->arrived[i] && !unheard(letter))
 		buf_print(complaints, "%s: arrived and yet reported for %s\n", letter->name, to);
@@ -170,6 +183,8 @@ void ledger_check(const struct ledger *l, struct buf *complaints)
 			check_recipient(letter, j, complaints);
 			check_reports(letter, j, complaints);
 		}
+		if (letter->report_copies && letter->report_copies >= letter->copies_allowed)
+			buf_print(complaints, "%s: %zu further copies of a report\n", letter->name, letter->report_copies);
 		if (letter->delays > 1)
 			buf_print(complaints, "%s: %zu reports of its delay\n", letter->name, letter->delays);
 		for (size_t j = 0; j < letter->try_count; j++)

@@ -30,6 +30,8 @@ struct letter {
 	/* what the sink saw */
 	size_t arrived[LETTER_RECIPIENTS_MAX], reported[LETTER_RECIPIENTS_MAX]; /* reported: as failed */
 	size_t reports, delays;
+	char report_ids[LETTER_TRIES_MAX][100]; /* of different reports of failure */
+	size_t report_id_count, report_copies;  /* copies: further ones of the same, which a death may cost as it may one of the letter */
 	/* what post still has of it */
 	bool is_queued, is_held, is_kept; /* kept: a report about it that could go nowhere is shown */
 };

@@ -105,6 +105,10 @@ static void on_world_line(void *self, struct span line)
 
 	buf_put(&p->log, line);
 	look_at(p, line);
+	if (p->failing && span_find(line, SPAN("the power fails before a sync")) < line.size) {
+		p->has_failed = true;
+		put_due(p, &p->scenario.lines[p->failing - p->scenario.lines]);
+	}
 }
 
 static void on_trail_line(void *self, struct span line)
@@ -269,6 +273,8 @@ static void perform(struct play *p)
 	while (!world_run_until(p->begun_ms + p->until_ms, something_is_due, p))
 		do_due(p);
 	world_log(on_world_line, p);
+	world_disk_trouble("/data/spool", WORLD_DISK_ENDS, 0);
+	world_disk_trouble("/data/vault", WORLD_DISK_ENDS, 0);
 	world_note("the play ends");
 	p->has_begun = false;
 }

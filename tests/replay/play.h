@@ -28,6 +28,8 @@ struct play {
 	size_t mailbox_count;
 	int64_t begun_ms, until_ms;
 	uint64_t begun_step;
+	const struct scenario_line *failing; /* the line whose power cut is due when a disk says so; NULL: none */
+	bool has_failed;                     /* a disk has said so */
 	bool has_begun;
 	bool is_quiet;       /* between beginning and end only what the trail says at level info is looked at, and none of it kept */
 	int64_t people;      /* who are added to the twin's own */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SCENARIOS_MAX = 96, SEEDS = 3, SECONDS = 60, LARGE_SECONDS = 3600, REDUCE_PLAYS = 150, TEXT_BYTES = 1024 * 1024 };
+enum { SCENARIOS_MAX = 96, SEEDS = 3, SECONDS = 60, LARGE_SECONDS = 3600, REDUCE_PLAYS = 150, FAILURES_MAX = 3, TEXT_BYTES = 1024 * 1024 };
 
 #define FOLDER TEST_SOURCE_ROOT "/tests/replay/"
 
@@ -166,8 +166,8 @@ static int print_one(const char *path, const char *seed)
 	return code;
 }
 
-/* Every scenario with every seed; as many failures as are worth reading. */
-static int play_many(uint64_t from, uint64_t count, char **paths)
+/* Every scenario with every seed, until so many have failed. */
+static int play_many(uint64_t from, uint64_t count, unsigned failures_max, char **paths)
 {
 	unsigned failed = 0, plays = 0;
 
@@ -175,7 +175,7 @@ static int play_many(uint64_t from, uint64_t count, char **paths)
 		for (char **path = paths; *path; path++) {
 			plays++;
 			failed += !holds(*path, seed);
-			if (failed == 3)
+			if (failed == failures_max)
 				return 1;
 		}
 	printf("%u plays, %u failed\n", plays, failed);
@@ -183,13 +183,14 @@ static int play_many(uint64_t from, uint64_t count, char **paths)
 }
 
 /* replay_test FILE SEED                     the log of one; its complaints on stderr
- * replay_test --seeds FROM COUNT FILE...    every scenario with so many seeds; tells each failure with its shortest scenario */
+ * replay_test --seeds FROM COUNT FILE...    every scenario with so many seeds; tells each failure with its shortest scenario
+ * replay_test --until-failure FROM COUNT FILE...    the same, as far as the first failure */
 int main(int count, char **words)
 {
 	struct CMUnitTest tests[SCENARIOS_MAX + 1] = { cmocka_unit_test(one_seed_gives_one_log) };
 
-	if (count > 4 && !strcmp(words[1], "--seeds"))
-		return play_many(strtoull(words[2], NULL, 10), strtoull(words[3], NULL, 10), words + 4);
+	if (count > 4 && (!strcmp(words[1], "--seeds") || !strcmp(words[1], "--until-failure")))
+		return play_many(strtoull(words[2], NULL, 10), strtoull(words[3], NULL, 10), words[1][2] == 's' ? FAILURES_MAX : 1, words + 4);
 	if (count == 3)
 		return print_one(words[1], words[2]);
 	find_scenarios();

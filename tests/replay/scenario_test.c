@@ -151,6 +151,13 @@ static void the_ledger_finds_what_is_wrong(void **state)
 				   SPAN("Subject: Undelivered\r\nAuto-Submitted: auto-replied\r\n\r\nFinal-Recipient: rfc822; b@x.example\r\nAction: failed\r\n\r\n"
 					"Message-ID: <m1@replay.example>\r\n")));
 	assert_complaints(&l, "");
+	assert_true(ledger_arrived(&l, SPAN("me@x.example"),
+				   SPAN("Subject: Undelivered\r\nAuto-Submitted: auto-replied\r\n\r\nFinal-Recipient: rfc822; b@x.example\r\nAction: failed\r\n\r\n"
+					"Message-ID: <m1@replay.example>\r\n")));
+	letter->copies_allowed = 1;
+	assert_complaints(&l, "m1: 1 further copies of a report\n");
+	letter->copies_allowed = 2;
+	assert_complaints(&l, "");
 	letter->arrived[1] = 1;
 	assert_complaints(&l, "m1: arrived and yet reported for b@x.example\n");
 	letter->arrived[1] = 0;

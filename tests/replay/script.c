@@ -103,13 +103,22 @@ static void do_kill(struct play *p, const struct scenario_line *line)
 static void do_power_cut(struct play *p, const struct scenario_line *line)
 {
 	static const char *const modes[] = { "lose", "dice", "keep" };
+	struct span where = scenario_option(line, "at-sync");
+	int64_t times;
 
+	if (where.size && !p->has_failed) {
+		number_of(p, line, "times", 1, &times);
+		p->failing = line;
+		world_disk_trouble(span_equal(where, SPAN("vault")) ? "/data/vault" : "/data/spool", WORLD_DISK_ENDS, (int)times);
+		return;
+	}
+	p->has_failed = false;
 	for (size_t i = 0; i < 3; i++)
 		if (span_equal(line->words[1], span_of(modes[i]))) {
 			house_power_cut(p->house, (enum world_cut_mode)i);
 			return;
 		}
-	play_complain(p, line, "power-cut lose|dice|keep");
+	play_complain(p, line, "power-cut lose|dice|keep [at-sync post|vault [times N]]");
 }
 
 static void do_disk(struct play *p, const struct scenario_line *line)
