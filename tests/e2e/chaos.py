@@ -172,6 +172,9 @@ class Visit(socketserver.BaseRequestHandler):
         self.say("250 2.1.0 Sender OK")
 
     def on_rcpt(self, line):
+        if self.sender is None:
+            self.say("503 5.5.1 no sender")
+            return
         self.stage("RCPT")
         self.recipients.append(re.search(r"<(.*?)>", line).group(1))
         self.say("250 2.1.5 Recipient OK")
@@ -202,9 +205,11 @@ class Visit(socketserver.BaseRequestHandler):
 
 
 def says(text):
-    """That text instead of what is due."""
+    """That text instead of what is due. Behind a refused MAIL no recipient is taken."""
     def do(visit):
         visit.say(text)
+        if text[:1] in ("4", "5") and not visit.recipients:
+            visit.sender = None
         raise Handled
     return do
 

@@ -260,8 +260,7 @@ class R15(chaos.Chaos):
 
         def not_alex(visit):
             if visit.sender == ALEX:
-                visit.say("451 4.7.0 not you, not now")
-                raise chaos.Handled
+                says("451 4.7.0 not you, not now")(visit)
         self.provider.play(always=[("MAIL", not_alex)])
         for _ in range(5):
             code, reply = self.send()
