@@ -131,10 +131,10 @@ static int lessen(struct iovec *out, const struct iovec *in, int count)
 
 ssize_t read(int fd, void *at, size_t size)
 {
-	if (size > 8 && is_spoilt()) { /* counters of the kernel are read whole */
+	if (size > 8 && is_spoilt()) {
 		if (dice() % 2)
 			return fails(EINTR);
-		size = some(size);
+		size = 7 + some(size - 7); /* a counter of the kernel (eventfd) does not come in parts */
 	}
 	return syscall(SYS_read, fd, at, size);
 }
