@@ -1,9 +1,7 @@
 /* Any bytes as a backup, under a key that is known here; then the same text sealed as it should be, as parts of a kind that the input chooses: what is read
  * is what was put, in order, and a spool is made of it or refused. */
 #include "base/panic.h"
-#include "base/rand.h"
 #include "queue/archive.h"
-#include "queue/mail.h"
 
 #include <string.h>
 
@@ -49,7 +47,7 @@ static void put(struct buf *out, struct archive_line *line, struct span text)
 	archive_writer_init(&w, ARCHIVE_SPOOL, secret_borrow(key_of), line->digest);
 	while (text.size > 1) {
 		size_t size = (unsigned char)text.at[1];
-		enum archive_kind kind = (enum archive_kind)(ARCHIVE_MESSAGE + text.at[0] % 4);
+		enum archive_kind kind = (enum archive_kind)(ARCHIVE_MESSAGE + (unsigned char)text.at[0] % 4);
 
 		ASSERT(archive_put(&w, out, kind, span_slice(text, 2, size)));
 		text = span_slice(text, 2 + size, text.size);
