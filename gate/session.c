@@ -316,6 +316,7 @@ static size_t take_proxy_header(struct session *s, struct span bytes)
 		stream_set_peer(s->stream, &s->peer);
 	free(s->proxy);
 	s->proxy = NULL;
+	timer_after(&s->deadline, OPENING_MS);
 	if (s->door->implicit && s->deny == FAULT_OK)
 		start_tls(s);
 	else
@@ -443,7 +444,7 @@ void session_new(struct gate *g, struct door *d, int fd, const struct address *p
 			panic("out of memory");
 		proxy_line_init(s->proxy);
 	}
-	timer_after(&s->deadline, PROXY_WAIT_MS);
+	timer_after(&s->deadline, s->proxy ? PROXY_WAIT_MS : OPENING_MS);
 	s->stream = stream_adopt_take(g->loop, fd, &stream_events, s);
 }
 

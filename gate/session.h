@@ -21,6 +21,7 @@ enum {
 	SENDERS_BYTES = 4096,
 	GRANT_ARENA_BYTES = 8 * 1024 * 1024,
 	PROXY_WAIT_MS = 5000,
+	OPENING_MS = 30000,              /* for TLS that comes first, and the vault's word on the address: old devices and busy machines are slow */
 	HEARD_FIRST_MS = 5,
 	HEARD_LONGEST_MS = 500,
 };

@@ -105,9 +105,7 @@ class R12(chaos.Chaos):
             end.set()
             for thread in threads:
                 thread.join()
-        # On a machine that is busy beyond measure the vault may take too long to say whether an address is trusted; the log then says so.
-        late = self.gateway.log().count("no PROXY header, or no answer, in time")
-        self.assertLessEqual(len(failures), late, failures)
+        self.assertEqual(failures, [])
         self.assertEqual(self.serial(old), first)
         old.close()
 
