@@ -154,7 +154,7 @@ class House(Case):
         """As wait_for_an_empty_queue(), while roles die."""
         def empty():
             try:
-                return self.gateway.command("queue", "list")["items"] == []
+                return self.gateway.command("queue", "list").get("items") == []
             except Failed:
                 return False
         wait_until("the queue is empty", empty)
