@@ -137,7 +137,9 @@ void script_expect(struct play *p, const struct scenario_line *line)
 	} else if (span_equal(what, SPAN("none")) && line->count > 1) {
 		const struct letter *letter = ledger_letter(&p->ledger, line->words[1]);
 
-		if (!letter || letter->is_held || letter->is_queued)
+		if (!letter)
+			play_complain(p, line, "there is no such letter");
+		else if (letter->is_held || letter->is_queued)
 			play_complain(p, line, "something of it waits");
 	} else if (line->count > 1) {
 		expect_of_letter(p, line);
