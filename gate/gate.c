@@ -1,5 +1,6 @@
 #include "gate/gate.h"
 
+#include "base/json.h"
 #include "base/metric.h"
 #include "base/panic.h"
 #include "gate/inner.h"
@@ -413,6 +414,7 @@ static enum fault gate_start(void **self_out, struct loop *loop, const struct ro
 
 	if (!g)
 		panic("out of memory");
+	json_begin();
 	g->loop = loop;
 	g->index = s->index;
 	g->config = s->config;

@@ -6,6 +6,7 @@
  * Network   SMTP to providers, DNS
  * Sandbox   landlock on <data>/spool, the seccomp filter of keeper/confine.c */
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/panic.h"
 #include "post/inner.h"
 
@@ -496,6 +497,7 @@ static enum fault post_start(void **self_out, struct loop *loop, const struct ro
 
 	if (!p)
 		panic("out of memory");
+	json_begin();
 	*self_out = p;
 	p->loop = loop;
 	p->index = start->index;
