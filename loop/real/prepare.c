@@ -45,8 +45,34 @@ static void seed(void)
 	json_object_seed(0);
 }
 
+/* OpenSSL makes much at its first use; where memory is wanting then, it stays without for good, and no handshake ends well any more. */
+static void *ssl_take(size_t size, const char *file, int line)
+{
+	void *at = malloc(size);
+
+	if (!at && size)
+		panic("out of memory");
+	return at;
+}
+
+static void *ssl_move(void *at, size_t size, const char *file, int line)
+{
+	void *moved = realloc(at, size);
+
+	if (!moved && size)
+		panic("out of memory");
+	return moved;
+}
+
+static void ssl_free(void *at, const char *file, int line)
+{
+	free(at);
+}
+
 void loop_prepare(void)
 {
+	if (!CRYPTO_set_mem_functions(ssl_take, ssl_move, ssl_free))
+		panic("OpenSSL was used before it was prepared");
 	tzset();
 	if (sodium_init() < 0 || !OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS |
 							   OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
