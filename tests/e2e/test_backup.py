@@ -226,21 +226,22 @@ class UnderLoad(House):
         time.sleep(2 * SECONDS)
         wait_until("some wait", lambda: len(self.gateway.command("queue", "list")["items"]) > 10)
         moment = time.time()
+        came_before = len(self.notes(self.received))
         backup = os.path.join(self.directory, "load.backup")
         told = self.gateway.command("backup", backup)
         self.assertGreater(told["messages"], 10)
         os.kill(self.sink.process.pid, signal.SIGCONT)
-        time.sleep(SECONDS)  # some of them are delivered now
+        wait_until("some of them are delivered", lambda: len(self.notes(self.received)) >= came_before + told["messages"] // 5)
         os.killpg(self.senders.process.pid, signal.SIGKILL)
         self.fell()
-        time.sleep(1)  # what was on its way to the sink is noted
+        time.sleep(3)  # what the sink has read is noted, the slow ones too
 
         second = Machine(self.directory, "second", self.trust, "retry_longest = 1\nprobe_longest = 1\nconnections_per_mailbox = 6\nsegment_bytes = 4194304\n")
         second.restore(backup, "--key-file", os.path.join(self.gateway.data, "kek"))
         before = len(self.notes(self.received))
         second.start()
         self.addCleanup(second.end)
-        items = second.command("queue", "list", "--state", "restored", "--limit", "1000")["items"]
+        items = self.restored(second)
         self.assertEqual(len(items), told["messages"])
         self.assertEqual(len(self.notes(self.received)), before)
         # A person looks what arrived, and deletes it. Where it reached some of its recipients only, they will have it twice, and that was said.
@@ -261,6 +262,13 @@ class UnderLoad(House):
         self.gateway = second
         self.wait_for_an_empty_queue()
         self.balance(moment, told_twice)
+
+    def restored(self, gateway):
+        items, more = [], []
+        while page := gateway.command("queue", "list", "--state", "restored", "--limit", "500", *more)["items"]:
+            items += page
+            more = ["--after", page[-1]["id"]]
+        return items
 
     def balance(self, moment, told_twice):
         """The ledger of what had its answer before the backup; of the rest, a backup can know nothing."""
