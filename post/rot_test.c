@@ -187,7 +187,7 @@ static void r22_body_in_a_file_of_its_own(void **state)
 	char path[512];
 
 	find_file(r, "spool/bodies", "", path);
-	rot_all(r, path, SIZE_MAX, getenv("ROT_STEP") ? 997 : 40009, false, &pair);
+	rot_all(r, path, SIZE_MAX, getenv("ROT_STEP") ? 4999 : 70001, false, &pair);
 	end(r, &pair);
 }
 
