@@ -303,7 +303,8 @@ class Proxy:
         for each in (one for pair in pairs for one in pair):
             with contextlib.suppress(OSError):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                each.close()
+                each.shutdown(socket.SHUT_RDWR)  # else the thread that reads it would keep it open, silent
+            each.close()
 
     def end(self):
         with contextlib.suppress(OSError):
