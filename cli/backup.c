@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/passphrase.h"
+#include "base/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,21 +55,6 @@ static bool write_all(int fd, struct span bytes)
 	return true;
 }
 
-static bool read_whole(const char *path, struct buf *out)
-{
-	FILE *file = fopen(path, "re");
-	char piece[4096];
-	size_t size;
-	bool good = file != NULL;
-
-	while (good && (size = fread(piece, 1, sizeof piece, file)) > 0)
-		good = buf_put(out, (struct span){ piece, size });
-	if (file)
-		fclose(file);
-	explicit_bzero(piece, sizeof piece);
-	return good;
-}
-
 /* A directory gets a file named by the moment. */
 static int choose_path(struct writing *w)
 {
@@ -102,7 +88,7 @@ static void find_key(struct writing *w)
 
 	buf_init(&text, FILE_BYTES_MAX);
 	snprintf(w->key_path, sizeof w->key_path, "%s/kek", c->data);
-	if (read_whole(path, &text) && config_read(&config, path, buf_span(&text), why, sizeof why) == FAULT_OK) {
+	if (whole_file_read(path, &text) && config_read(&config, path, buf_span(&text), why, sizeof why) == FAULT_OK) {
 		if (config->key_file.size)
 			snprintf(w->key_path, sizeof w->key_path, "%.*s", SPAN_ARGS(config->key_file));
 		config_free(&config);
@@ -230,7 +216,7 @@ static int write_key(struct writing *w, struct span to, struct span passphrase)
 
 	buf_init(&key, FILE_BYTES_MAX);
 	buf_init(&sealed, FILE_BYTES_MAX);
-	if (!read_whole(w->key_path, &key))
+	if (!whole_file_read(w->key_path, &key))
 		result = complain(w->key_path);
 	else if (!passphrase_seal(&sealed, passphrase, buf_span(&key)))
 		result = complain(to.at);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/whole_file.h"
 #include "cli/show.h"
 #include "loop/address.h"
 #include "loop/tls.h"
@@ -40,26 +41,12 @@ static void note(struct checking *k, bool good, const char *what, const char *ab
 		show(good, what, about);
 }
 
-static bool read_file(const char *path, struct buf *out)
-{
-	FILE *file = fopen(path, "re");
-	char piece[8192];
-	size_t size;
-
-	if (!file)
-		return false;
-	while ((size = fread(piece, 1, sizeof piece, file)) > 0 && buf_put(out, (struct span){ piece, size }))
-		continue;
-	fclose(file);
-	return true;
-}
-
 static bool read_named(struct span path, struct buf *out)
 {
 	char text[600];
 
 	snprintf(text, sizeof text, "%.*s", SPAN_ARGS(path));
-	return read_file(text, out);
+	return whole_file_read(text, out);
 }
 
 static void check_certificate(struct checking *k, const struct config_listener *l)
@@ -162,7 +149,7 @@ int cli_check(const struct cli *c)
 	struct buf text;
 
 	buf_init(&text, FILE_BYTES_MAX);
-	if (!read_file(path, &text)) {
+	if (!whole_file_read(path, &text)) {
 		note(&k, false, path, strerror(errno));
 	} else if (config_read(&config, path, buf_span(&text), why, sizeof why) != FAULT_OK) {
 		note(&k, false, path, why);

@@ -1,10 +1,10 @@
 /* The whole story on one machine: a simulated tenant, a gateway, a sign-in with a second factor, a mail, and a mail that waits until a switch is back on.
  * It types what a person would type, and reads what the product says; nothing is prepared behind its back. */
 #include "cli/browser.h"
+#include "base/text.h"
+#include "base/whole_file.h"
 #include "cli/cli.h"
 #include "cli/process.h"
-
-#include "base/text.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -121,17 +121,13 @@ static bool adapt_boot_file(struct demo *d, bool free_ports)
 	struct buf text, out;
 	FILE *file;
 	size_t size;
-	char piece[4096];
 	struct span rest, line;
 
 	snprintf(path, sizeof path, "%s/postern.conf", d->data);
 	buf_init(&text, OUTPUT_BYTES);
 	buf_init(&out, OUTPUT_BYTES);
-	file = fopen(path, "re");
-	while (file && (size = fread(piece, 1, sizeof piece, file)) > 0)
-		buf_put(&text, (struct span){ piece, size });
-	if (file)
-		fclose(file);
+	if (!whole_file_read(path, &text))
+		return false;
 	buf_print(&out, "extra_ca_file = \"%s\"\nprobe_first_ms = 500\n", d->twin_ca);
 	for (rest = buf_span(&text); span_cut(&rest, '\n', &line);)
 		if (free_ports && span_starts(span_trim(line), SPAN("port = ")))

@@ -4,6 +4,7 @@
 #include "base/panic.h"
 #include "base/passphrase.h"
 #include "base/text.h"
+#include "base/whole_file.h"
 #include "keeper/child.h"
 #include "queue/rebuild.h"
 #include "store/database.h"
@@ -51,21 +52,6 @@ static enum fault fail_system(struct restoring *r, const char *about)
 }
 
 /* --- files */
-
-static bool read_whole(const char *path, struct buf *out)
-{
-	FILE *file = fopen(path, "re");
-	char piece[4096];
-	size_t size;
-	bool good = file != NULL;
-
-	while (good && (size = fread(piece, 1, sizeof piece, file)) > 0)
-		good = buf_put(out, (struct span){ piece, size });
-	if (file)
-		fclose(file);
-	explicit_bzero(piece, sizeof piece);
-	return good;
-}
 
 static int remove_one(const char *path, const struct stat *s, int kind, struct FTW *at)
 {
@@ -119,7 +105,7 @@ static enum fault read_config(struct restoring *r)
 	char why[512];
 
 	buf_init(&text, FILE_BYTES_MAX);
-	if (!read_whole(path, &text))
+	if (!whole_file_read(path, &text))
 		fault = fail_system(r, path);
 	else if (config_read(&r->config, path, buf_span(&text), why, sizeof why) != FAULT_OK)
 		fault = fail(r, FAULT_MALFORMED, path, why);
@@ -142,7 +128,7 @@ static enum fault read_key(struct restoring *r)
 
 	snprintf(r->key_path, sizeof r->key_path, "%s", r->options->key_path ? r->options->key_path : r->result->key_path);
 	buf_init(&file, FILE_BYTES_MAX);
-	if (!read_whole(r->key_path, &file))
+	if (!whole_file_read(r->key_path, &file))
 		fault = fail_system(r, r->key_path);
 	else if (!passphrase_sealed(buf_span(&file)))
 		buf_put(&r->key_text, buf_span(&file));
@@ -364,9 +350,10 @@ static enum fault place_key(struct restoring *r)
 		return FAULT_OK;
 	buf_init(&before, FILE_BYTES_MAX);
 	buf_init(&after, FILE_BYTES_MAX);
-	if (!read_whole(r->result->key_path, &before))
-		buf_clear(&before);
-	if (!span_equal(buf_span(&before), buf_span(&r->key_text))) {
+	/* A key that cannot be read is still a key: what is sealed with it would be lost. */
+	if (!whole_file_read(r->result->key_path, &before) && errno != ENOENT)
+		fault = fail_system(r, r->result->key_path);
+	else if (!span_equal(buf_span(&before), buf_span(&r->key_text))) {
 		put_key_lines(&after, buf_span(&r->key_text));
 		if (before.size)
 			put_key_lines(&after, buf_span(&before));

@@ -1,6 +1,7 @@
 #include "keeper/twin_main.h"
 
 #include "base/clock.h"
+#include "base/whole_file.h"
 #include "loop/disk.h"
 #include "twin/twin.h"
 
@@ -172,21 +173,6 @@ static enum fault open_keys(struct twin_keys **out, struct disk *d)
 	return fault;
 }
 
-static bool read_path(const char *path, struct buf *out)
-{
-	FILE *file = fopen(path, "re");
-	char part[4096];
-	size_t size = 1;
-
-	while (file && size) {
-		size = fread(part, 1, sizeof part, file);
-		buf_put(out, (struct span){ part, size });
-	}
-	if (file)
-		fclose(file);
-	return file && !out->overfull;
-}
-
 /* For people: who there is, and where. */
 static void introduce(struct twin *t)
 {
@@ -216,7 +202,7 @@ static int serve(const struct options *o, struct disk *data, struct disk *mail)
 	enum fault fault;
 
 	buf_init(&config, TWIN_CONFIG_BYTES);
-	if (o->config_path && !read_path(o->config_path, &config))
+	if (o->config_path && !whole_file_read(o->config_path, &config))
 		return complain(o->config_path, strerror(errno));
 	settings.config = buf_span(&config);
 	fault = open_keys(&settings.keys, data);

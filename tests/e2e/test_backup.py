@@ -161,6 +161,18 @@ class Backup(Case):
         # A part that was moved is not taken, though each of them is whole.
         size = 8 + int.from_bytes(good[body:body + 4], "little")
         expect("damaged, cut off", good[:body] + good[body + size:], "--key-file", key)
+        # A key that is there and cannot be read is not written over.
+        own = os.path.join(second.data, "kek")
+        with open(own, "rb") as file:
+            kept = file.read()
+        with open(own, "ab") as file:
+            file.write(bytes(5 << 20))
+        with self.assertRaisesRegex(Failed, "too large"):
+            second.restore(backup, "--key-file", key)
+        self.assertEqual(os.path.getsize(own), len(kept) + (5 << 20))
+        with open(own, "wb") as file:
+            file.write(kept)
+        self.assertEqual(second.files(), before)
         second.restore(backup, "--key-file", key)
 
     def test_the_key_goes_apart_under_a_passphrase(self):
