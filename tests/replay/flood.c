@@ -4,8 +4,8 @@
 #include "base/text.h"
 #include "loop/fake/world.h"
 #include "loop/stream.h"
+#include "tests/replay/speech.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,31 +89,12 @@ static void say(struct session *s, enum step next, const char *format, ...) __at
 
 static void say(struct session *s, enum step next, const char *format, ...)
 {
-	char text[1024];
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(text, sizeof text - 2, format, arguments);
+	speech_put(s->stream, format, arguments);
 	va_end(arguments);
-	strcat(text, "\r\n");
-	stream_write(s->stream, span_of(text));
 	s->step = next;
-}
-
-static void say_auth(struct session *s)
-{
-	struct buf plain, text;
-
-	buf_init(&plain, 1024);
-	buf_init(&text, 1024);
-	buf_put_byte(&plain, 0);
-	buf_put(&plain, span_of(s->flood->user));
-	buf_put_byte(&plain, 0);
-	buf_put(&plain, span_of(s->flood->password));
-	text_base64(&text, buf_span(&plain));
-	say(s, STEP_AUTH, "AUTH PLAIN %.*s", SPAN_ARGS(buf_span(&text)));
-	buf_wipe(&plain);
-	buf_wipe(&text);
 }
 
 static const char *sender_of(const struct flood *f, uint64_t letter)
@@ -167,7 +148,10 @@ static void on_good(struct session *s)
 	case STEP_GREETING: say(s, STEP_HELLO, "EHLO flood.replay.example"); break;
 	case STEP_HELLO: say(s, STEP_TLS, "STARTTLS"); break;
 	case STEP_TLS: stream_start_tls_client(s->stream, s->flood->tls, SPAN("gate.replay")); break;
-	case STEP_HELLO_AGAIN: say_auth(s); break;
+	case STEP_HELLO_AGAIN:
+		speech_auth(s->stream, s->flood->user, s->flood->password);
+		s->step = STEP_AUTH;
+		break;
 	case STEP_AUTH: say_mail(s); break;
 	case STEP_MAIL: say(s, STEP_RCPT, "RCPT TO:<flood@fabrikam.example>"); break;
 	case STEP_RCPT: say(s, STEP_DATA, "DATA"); break;
