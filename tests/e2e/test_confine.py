@@ -170,7 +170,7 @@ class Walls(harness.Case):
         if role in places:
             self.assertTrue({"socket", "socketpair", "fcntl", "prctl", "clone"} <= said, said)
 
-    @unittest.skipIf(os.geteuid(), "only root can give roles users of their own")
+    @harness.needs_root
     def test_as_root(self):
         self.check(None)
 
@@ -187,8 +187,6 @@ class Walls(harness.Case):
         harness.wait_until("gate is back", lambda: len([e for e in gateway.events("role.ready") if e["role"] == "gate"]) == 2)
 
 
-@unittest.skipIf(os.geteuid(), "only root may read the arguments of a process that no other may look into")
-@unittest.skipUnless(shutil.which("strace"), "strace is missing")
 class Pages(harness.Case):
     """Nothing stands on a page for nothing: every row that is said to be usual is seen in a short life with mail, people, a reload and trouble."""
 
@@ -211,6 +209,7 @@ class Pages(harness.Case):
         os.kill(gateway.keeper(), signal.SIGTERM)
         gateway.process.wait(harness.PATIENCE)
 
+    @harness.needs_root
     def test_each_usual_row_is_seen(self):
         resolv = os.path.join(self.directory, "resolv.conf")
         with open(resolv, "w", encoding="utf-8") as file:
