@@ -95,6 +95,39 @@ static void lists_come_in_pages(void **state)
 	rig_free(r);
 }
 
+/* A message has its id when it begins, and its place when it is whole: one that comes slowly stands behind younger ones. */
+static void pages_leave_out_none_and_show_none_twice(void **state)
+{
+	struct rig *r = rig_new("retry_first = 3600\nretry_longest = 3600\n");
+	char after[16] = "", arguments[96];
+	unsigned pages = 0;
+
+	for (unsigned i = 0; i < 2; i++)
+		provider_rule(&r->provider, (struct provider_rule){ .verb = "RCPT TO:<slow@example.net", .reply = "451 4.3.0 not today", .times = 1 });
+	rig_send(r, (struct rig_letter){ .session = 21, .recipients = "slow@example.net", .stays_open = true });
+	waiting(r, 1);
+	rig_send(r, (struct rig_letter){ .session = 22, .recipients = "slow@example.net", .stays_open = true });
+	waiting(r, 2);
+	link_send(r->gate, &MESSAGE_OF(mail_end, .session = 22, .serial = 3, .message_id = SPAN("<22@x>"), .digest = SPAN("twenty-two")));
+	assert_int_equal(told(r, 22)->kind, 3);
+	link_send(r->gate, &MESSAGE_OF(mail_end, .session = 21, .serial = 1, .message_id = SPAN("<21@x>"), .digest = SPAN("twenty-one")));
+	assert_int_equal(told(r, 21)->kind, 3);
+	do {
+		const char *id;
+
+		snprintf(arguments, sizeof arguments, "{\"limit\":1,\"after\":\"%s\"}", after);
+		rig_call(r, "queue.list", arguments);
+		id = strstr(r->answer, "{\"id\":\"");
+		if (!id)
+			break;
+		assert_int_equal(count_of(r->answer, "\"id\":"), 1);
+		assert_true(strncmp(after, id + 7, 13) < 0);
+		snprintf(after, sizeof after, "%.13s", id + 7);
+	} while (++pages < 10);
+	assert_int_equal(pages, 4);
+	rig_free(r);
+}
+
 static void retried_now(void **state)
 {
 	struct rig *r = rig_new("retry_first = 3600\nretry_longest = 3600\n");
@@ -202,5 +235,5 @@ static void status_and_metrics(void **state)
 	rig_free(r);
 }
 
-TESTS(list_and_show, lists_come_in_pages, retried_now, held_by_a_person_until_released, deleted_by_a_person, deleted_while_it_is_tried,
-      status_and_metrics, segments_are_counted_from_the_start)
+TESTS(list_and_show, lists_come_in_pages, pages_leave_out_none_and_show_none_twice, retried_now, held_by_a_person_until_released,
+      deleted_by_a_person, deleted_while_it_is_tried, status_and_metrics, segments_are_counted_from_the_start)

@@ -225,6 +225,25 @@ static bool is_of(const struct post *p, const struct mail *m, struct span addres
 	return !address.size || (k && span_equal_fold(span_of(k->address), address)) || (span_number(address, &number) && number == m->mailbox);
 }
 
+/* Pages go by id, and mail does not come in the order of its ids: one that came slowly is behind others that began later. Kept are the lowest. */
+static void note_lowest(struct call *c, size_t limit, uint64_t id)
+{
+	size_t at = c->count;
+
+	while (at && c->ids[at - 1] > id)
+		at--;
+	if (c->count < limit)
+		c->count++;
+	memmove(c->ids + at + 1, c->ids + at, (c->count - at - 1) * sizeof *c->ids);
+	c->ids[at] = id;
+}
+
+static bool is_on_page(const struct call *c, const struct filter *f, const struct mail *m)
+{
+	return m->accepted && m->id > f->after && (c->count < f->limit || m->id < c->ids[c->count - 1]) && is_of(c->post, m, f->mailbox) &&
+	       (!f->state.size || span_equal(f->state, span_of(state_of(c->post, m))));
+}
+
 static void list(struct post *p, struct link *link, const struct message_call *m, const json_t *arguments)
 {
 	struct filter f;
@@ -240,9 +259,9 @@ static void list(struct post *p, struct link *link, const struct message_call *m
 	c->ids = calloc(f.limit, sizeof *c->ids);
 	if (!c->ids)
 		panic("out of memory");
-	for (const struct mail *one = queue_mails(p->queue)->oldest; one && c->count < f.limit; one = one->behind)
-		if (one->accepted && one->id > f.after && is_of(p, one, f.mailbox) && (!f.state.size || span_equal(f.state, span_of(state_of(p, one)))))
-			c->ids[c->count++] = one->id;
+	for (const struct mail *one = queue_mails(p->queue)->oldest; one; one = one->behind)
+		if (is_on_page(c, &f, one))
+			note_lowest(c, f.limit, one->id);
 	call_next(c);
 }
 

@@ -57,10 +57,13 @@ class EveryCall(SharedHouse):
     def kill_at_calls_of(self, role):
         step = int(os.environ.get("CALLS_STEP", "0"))
         places = self.watch(role)
-        chosen = places[random.randrange(step)::step] if step else random.sample(places, FEW)
-        killed = sum(self.kill_at(role, *place) for place in chosen)
-        print(f"{role}: {len(places)} calls in a life, {len(chosen)} chosen, {killed} times killed", file=sys.stderr, flush=True)
-        self.assertGreaterEqual(killed, len(chosen) * 2 // 3, "the others were not reached")
+        # Some calls are not made in every life; where a few will do, so many are tried that a few were reached.
+        chosen, tried, killed = places[random.randrange(step)::step] if step else random.sample(places, len(places)), 0, 0
+        while tried < len(chosen) and (step or killed < FEW):
+            killed += self.kill_at(role, *chosen[tried])
+            tried += 1
+        print(f"{role}: {len(places)} calls in a life, {tried} chosen, {killed} times killed", file=sys.stderr, flush=True)
+        self.assertGreaterEqual(killed, tried * 2 // 3 if step else FEW, "the others were not reached")
         self.gateway.end()
         self.gateway.start()
         self.check("--keep-keys")
