@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { SECRET_BYTES_MAX = 16 * 1024, ARENA_BYTES = 16 * 1024 * 1024 };
@@ -52,6 +53,26 @@ static int add(struct cli *c, struct span name, struct span value)
 	return CLI_DONE;
 }
 
+/* A person types one line, which nobody beside them reads. */
+static size_t type_secret(struct span name, char *bytes, size_t size)
+{
+	struct termios before, quiet;
+	bool is_quiet = tcgetattr(STDIN_FILENO, &before) == 0;
+
+	fprintf(stderr, "%.*s: ", SPAN_ARGS(name));
+	if (is_quiet) {
+		quiet = before;
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	}
+	size = fgets(bytes, (int)size, stdin) ? strlen(bytes) : 0;
+	if (is_quiet) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+		fputc('\n', stderr);
+	}
+	return size;
+}
+
 /* One line of a secret: its end of line does not belong to it. */
 static int add_secret(struct cli *c, struct span name, const char *path)
 {
@@ -66,9 +87,7 @@ static int add_secret(struct cli *c, struct span name, const char *path)
 		fputc('\n', stderr);
 		return CLI_USAGE;
 	}
-	if (!path && isatty(STDIN_FILENO))
-		fprintf(stderr, "%.*s: ", SPAN_ARGS(name));
-	size = fread(bytes, 1, sizeof bytes, file);
+	size = !path && isatty(STDIN_FILENO) ? type_secret(name, bytes, sizeof bytes) : fread(bytes, 1, sizeof bytes, file);
 	if (path)
 		fclose(file);
 	result = add(c, name, span_trim((struct span){ bytes, size }));
@@ -132,7 +151,8 @@ static int take_positional(struct cli *c, struct span *rest, struct span text)
 	return add(c, bare(word), text);
 }
 
-static int check_required(const struct cli *c, struct span words, bool is_option)
+/* A secret that is needed and was not named comes from standard input. */
+static int check_required(struct cli *c, struct span words, bool is_option)
 {
 	struct span word;
 
@@ -142,7 +162,10 @@ static int check_required(const struct cli *c, struct span words, bool is_option
 		if (!word.size || (is_option && !has_mark(word, '!')) || (!is_option && has_mark(word, '*')))
 			continue;
 		snprintf(name, sizeof name, "%.*s", SPAN_ARGS(bare(word)));
-		if (!cli_value(c, name).at) {
+		if (!cli_value(c, name).at && has_mark(word, '=')) {
+			if (add_secret(c, bare(word), NULL))
+				return CLI_USAGE;
+		} else if (!cli_value(c, name).at) {
 			char shown[84];
 
 			snprintf(shown, sizeof shown, "%s%s", is_option ? "--" : "", name);

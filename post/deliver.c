@@ -1,37 +1,11 @@
 #include "base/clock.h"
 #include "base/message.h"
 #include "base/panic.h"
-#include "post/inner.h"
+#include "post/deliver_inner.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A try of a message. The letter's recipients are those still open. */
-struct delivery {
-	struct post *post;
-	struct mail *mail;
-	struct lane *lane;
-	struct delivery *before, *behind;
-	struct smtp_way_letter letter;
-	struct record_envelope envelope;
-	struct record_closing closing;
-	struct span body;
-	char header[64];
-	size_t header_bytes;
-	bool header_went;
-	struct body_reading *reading;
-	enum fault body_fault;
-	/* what came of it */
-	struct smtp_way_end end;
-	char host[256];
-	struct outcome expired, alike; /* `alike` speaks for all where no message was begun */
-	unsigned accepted, refused, retried, held;
-	const struct outcome *first_accepted, *first_refused, *first_open;
-	size_t count;
-	uint32_t *places; /* of the letter's recipients in the envelope */
-	struct smtp_client_recipient recipients[];
-};
 
 static void delivery_free(struct delivery *d)
 {
@@ -51,9 +25,9 @@ static void on_chunk(void *self, enum fault fault, struct span bytes, bool end)
 
 	d->body_fault = fault;
 	if (fault)
-		smtp_way_no_body(&d->letter, fault);
+		way_no_body(&d->letter, fault);
 	else
-		smtp_way_body(&d->letter, bytes, end);
+		way_body(&d->letter, bytes, end);
 }
 
 static void on_more(void *self)
@@ -62,11 +36,11 @@ static void on_more(void *self)
 
 	if (!d->header_went) {
 		d->header_went = true;
-		smtp_way_body(&d->letter, (struct span){ d->header, d->header_bytes }, false);
+		way_body(&d->letter, (struct span){ d->header, d->header_bytes }, false);
 		return;
 	}
 	if (!d->mail->has_file) {
-		smtp_way_body(&d->letter, d->body, true);
+		way_body(&d->letter, d->body, true);
 		return;
 	}
 	if (!d->reading)
@@ -74,11 +48,11 @@ static void on_more(void *self)
 	body_next(d->reading);
 }
 
-static void on_step(void *self, enum smtp_way_step step)
+static void on_step(void *self, enum way_step step)
 {
 	static const char *const names[] = {
-		[SMTP_WAY_ASKS] = "asking", [SMTP_WAY_DIALS] = "connecting", [SMTP_WAY_SIGNS_IN] = "signing_in",
-		[SMTP_WAY_BEGINS] = "envelope", [SMTP_WAY_SENDS] = "body", [SMTP_WAY_AWAITS] = "dot",
+		[WAY_ASKS] = "asking", [WAY_DIALS] = "connecting", [WAY_SIGNS_IN] = "signing_in",
+		[WAY_BEGINS] = "envelope", [WAY_SENDS] = "body", [WAY_AWAITS] = "dot",
 	};
 	const struct delivery *d = self;
 
@@ -388,8 +362,8 @@ static void say_end(const struct delivery *d)
 static enum schedule_end schedule_end_of(const struct delivery *d)
 {
 	static const enum schedule_end ends[] = {
-		[SMTP_WAY_MESSAGE] = SCHEDULE_WENT, [SMTP_WAY_MAILBOX] = SCHEDULE_MAILBOX_FAILED,
-		[SMTP_WAY_TENANT] = SCHEDULE_TENANT_FAILED, [SMTP_WAY_HOST] = SCHEDULE_HOST_FAILED,
+		[WAY_BLAMES_MESSAGE] = SCHEDULE_WENT, [WAY_BLAMES_MAILBOX] = SCHEDULE_MAILBOX_FAILED,
+		[WAY_BLAMES_TENANT] = SCHEDULE_TENANT_FAILED, [WAY_BLAMES_HOST] = SCHEDULE_HOST_FAILED,
 	};
 
 	if (d->held)
@@ -401,7 +375,7 @@ static enum hold_end hold_end_of(const struct delivery *d)
 {
 	if (d->held)
 		return HOLD_AGAIN;
-	return d->retried && !d->accepted && d->end.blame != SMTP_WAY_MESSAGE ? HOLD_UNSURE : HOLD_WENT;
+	return d->retried && !d->accepted && d->end.blame != WAY_BLAMES_MESSAGE ? HOLD_UNSURE : HOLD_WENT;
 }
 
 /* A report has found no way as yet. */
@@ -425,19 +399,22 @@ static bool goes_up(const struct delivery *d)
 						     d->mail->notice_mailbox != d->mail->mailbox));
 }
 
-static void on_done(void *self, const struct smtp_way_end *end)
+static void on_done(void *self, const struct way_end *end)
 {
 	struct delivery *d = self;
 	struct post *p = d->post;
 	struct mail *m = d->mail;
 	bool gone = !m->open_count; /* a person deleted it meanwhile */
 
-	p->tries--;
 	post_step(p, m->id, "replied");
+	snprintf(d->host, sizeof d->host, "%.*s", SPAN_ARGS(end->host));
+	if (!gone && another_way_try(d, end))
+		return;
+	p->tries--;
 	d->end = *end;
 	if (end->outcome)
 		d->alike = *end->outcome;
-	snprintf(d->host, sizeof d->host, "%.*s", SPAN_ARGS(end->host));
+	another_way_recall(d);
 	tally(d);
 	schedule_ended(d->lane, schedule_end_of(d));
 	hold_tried(p, m, hold_end_of(d));
@@ -467,7 +444,7 @@ static void fill_message(struct delivery *d)
 
 	mail_id_text(id, d->mail->id);
 	d->header_bytes = (size_t)snprintf(d->header, sizeof d->header, "X-Postern-Id: %s\r\n", id);
-	d->letter = (struct smtp_way_letter){ .mailbox = d->mail->mailbox, .more = on_more, .done = on_done, .step = on_step, .self = d };
+	d->letter = (struct way_letter){ .mailbox = d->mail->mailbox, .way = post_way(d->post, d->mail->mailbox, 0), .more = on_more, .done = on_done, .step = on_step, .self = d };
 	d->letter.message = (struct smtp_client_message){
 		.sender = e->sender.size ? e->sender : e->address, /* providers refuse <> on submission */
 		.recipients = d->recipients, .recipient_count = d->count, .has_size = true,
@@ -540,7 +517,7 @@ static void on_loaded(void *self, struct mail *m, enum fault fault, struct span 
 	}
 	fill_recipients(d);
 	fill_message(d);
-	smtp_way_send(p->way, &d->letter);
+	ways_send(p->ways, &d->letter);
 }
 
 void deliver_start(struct post *p, struct mail *m)

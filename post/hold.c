@@ -24,7 +24,7 @@ struct cause {
 	bool is_password, never_probe;
 	int64_t wait_ms, since_ms;
 	struct timer timer;
-	struct smtp_way_letter letter;
+	struct way_letter letter;
 	uint64_t first;   /* the message sent alone */
 };
 
@@ -266,7 +266,7 @@ static void learn(struct cause *c, const struct outcome *o, bool is_password)
 	mail_say(&c->text, outcome_words(o, words));
 }
 
-static void on_probed(void *self, const struct smtp_way_end *end)
+static void on_probed(void *self, const struct way_end *end)
 {
 	struct cause *c = self;
 	struct post *p = c->post;
@@ -294,9 +294,9 @@ static void probe(void *self)
 		return;
 	}
 	c->stage = PROBING;
-	c->letter = (struct smtp_way_letter){ .mailbox = m->mailbox, .done = on_probed, .self = c };
+	c->letter = (struct way_letter){ .mailbox = m->mailbox, .way = post_way(c->post, m->mailbox, 0), .done = on_probed, .self = c };
 	c->post->tries++;
-	smtp_way_send(c->post->way, &c->letter);
+	ways_send(c->post->ways, &c->letter);
 }
 
 static void send_first(struct cause *c)
@@ -414,7 +414,7 @@ void hold_mended(struct post *p, uint64_t mailbox)
 	struct lane *lane = lane_of(p, mailbox);
 	struct cause *c;
 
-	smtp_way_renew(p->way, mailbox);
+	ways_renew(p->ways, mailbox);
 	c = map_get(&p->mailbox_causes, number_span(&mailbox));
 	if (c)
 		mend(c);
@@ -433,7 +433,7 @@ void hold_mailbox_state(struct post *p, const struct message_mailbox_state *m)
 			hold_mended(p, m->mailbox);
 		return;
 	}
-	smtp_way_renew(p->way, m->mailbox);
+	ways_renew(p->ways, m->mailbox);
 	if (!c) {
 		c = cause_new(p, lane_of(p, m->mailbox), FAULT_MAILBOX_DISABLED);
 		mail_say(&c->text, span_of(fault_row(FAULT_MAILBOX_DISABLED)->says[LANGUAGE_EN]));

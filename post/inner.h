@@ -16,13 +16,14 @@
 #include "loop/role.h"
 #include "queue/body.h"
 #include "queue/queue.h"
-#include "upstream/smtp_way.h"
+#include "upstream/ways.h"
 
 enum { POST_GATES_MAX = 64, POST_TRIES_MAX = 1000, POST_CONNECT_MS = 30000, POST_ARRIVALS_MAX = 100000 };
 
 struct cause;
 struct delivery;
 struct post_backup;
+struct post_probe;
 
 struct post {
 	struct loop *loop;
@@ -34,7 +35,7 @@ struct post {
 	struct link *vault, *desk, *gates[POST_GATES_MAX];
 	struct dns *dns;
 	struct tls *tls;
-	struct smtp_way *way;
+	struct ways *ways;
 	struct queue *queue;
 	struct bodies *bodies;
 	uint64_t first_new_id;
@@ -50,12 +51,13 @@ struct post {
 	struct map mailbox_causes, tenant_causes, mailboxes;
 	unsigned tries;
 	struct post_backup *backup; /* under way, or NULL */
+	struct post_probe *probes;  /* under way */
 	void (*ready)(void *host, enum fault, struct span why);
 	void (*drained)(void *host);
 	void *host;
 };
 
-/* --- post.c */
+/* --- mailboxes.c: mailboxes, as the vault tells them */
 
 /* What the vault said of a mailbox; NULL when it has not. */
 struct known_mailbox {
@@ -63,10 +65,24 @@ struct known_mailbox {
 	bool enabled;
 	enum language language;
 	char address[SMTP_CLIENT_ADDRESS_BYTES + 1];
+	unsigned char ways[WAY_END]; /* in order of preference */
+	size_t way_count;
 };
 const struct known_mailbox *post_mailbox(const struct post *, uint64_t id);
+/* The way to try a mailbox's mail by, first (`at` 0) and then; WAY_NONE behind the last. */
+enum way post_way(const struct post *, uint64_t mailbox, size_t at);
 /* Its address, or empty. */
 struct span post_mailbox_address(const struct post *, uint64_t id);
+
+/* As the vault tells it. */
+void post_mailbox_state(struct post *, const struct message_mailbox_state *);
+/* A sign-in without mail, as the vault asks for. */
+void post_probe(struct post *, const struct message_probe *);
+/* At the end of the role; probes before the ways, mailboxes behind them. */
+void post_probes_free(struct post *);
+void post_mailboxes_free(struct post *);
+
+/* --- post.c */
 
 /* Wall time that a clock set forward while we run does not move: ages are counted by it, so that no jump ends the life of what waits. */
 int64_t post_now_ms(const struct post *);

@@ -420,7 +420,7 @@ static void status(struct post *p, struct link *link, const struct message_call 
 	for (size_t i = 0; i < STATES; i++)
 		json_put_whole(o, states[i], counts[i]);
 	json_put_text(o, "intake", span_of(intake ? fault_row(intake)->name : "OK"));
-	json_put_whole(o, "connections", smtp_way_connections(p->way));
+	json_put_whole(o, "connections", ways_connections(p->ways));
 	json_put_whole(o, "segments", n.segments);
 	json_put_whole(o, "segments_sealed", n.sealed);
 	json_put_whole(o, "segments_damaged", n.damaged);

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 10000, MAILBOXES_MAX = 1000000, FILES_BYTES_MAX = 8 * 1024 * 1024 };
+enum { SWEEP_MS = 10000, FILES_BYTES_MAX = 8 * 1024 * 1024 };
 
 /* --- what the configuration says */
 
@@ -84,7 +84,7 @@ static void measure(struct post *p)
 	struct spool_numbers n = spool_numbers(queue_spool(p->queue));
 
 	metric_set(METRIC_POST_MESSAGES, NULL, (int64_t)mails_count(queue_mails(p->queue)));
-	metric_set(METRIC_POST_CONNECTIONS, NULL, smtp_way_connections(p->way));
+	metric_set(METRIC_POST_CONNECTIONS, NULL, ways_connections(p->ways));
 	metric_set(METRIC_POST_SEGMENTS, "all", n.segments);
 	metric_set(METRIC_POST_SEGMENTS, "ready", n.ready);
 	metric_set(METRIC_POST_SEGMENTS, "sealed", n.sealed);
@@ -151,12 +151,13 @@ static const struct queue_events queue_events = {
 
 /* --- the way's events */
 
-static void on_token_wanted(void *self, uint64_t request, uint64_t mailbox, bool force, uint64_t generation)
+static void on_token_wanted(void *self, uint64_t request, uint64_t mailbox, enum way way, bool force, uint64_t generation)
 {
 	struct post *p = self;
 
 	if (p->vault)
-		link_send(p->vault, &MESSAGE_OF(token_wanted, .request = request, .mailbox = mailbox, .force = force, .generation = generation));
+		link_send(p->vault, &MESSAGE_OF(token_wanted, .request = request, .mailbox = mailbox, .way = (uint8_t)way, .force = force,
+						.generation = generation));
 	else
 		timer_after(&p->vault_away, 0);
 }
@@ -167,7 +168,7 @@ static void on_vault_away(void *self)
 	struct post *p = self;
 
 	if (!p->vault)
-		smtp_way_vault_ended(p->way);
+		ways_vault_ended(p->ways);
 }
 
 static void on_named(void *self, uint64_t mailbox, struct span tenant, struct span host)
@@ -179,58 +180,13 @@ static void on_named(void *self, uint64_t mailbox, struct span tenant, struct sp
 	hold_named(p, lane);
 }
 
-static const struct smtp_way_events way_events = { .token_wanted = on_token_wanted, .named = on_named };
+static const struct way_events way_events = { .token_wanted = on_token_wanted, .named = on_named };
 
 int64_t post_now_ms(const struct post *p)
 {
 	int64_t wall_ms = clock_wall_ms(), steady_ms = loop_now_ms(p->loop) + p->wall_ahead_ms;
 
 	return wall_ms < steady_ms ? wall_ms : steady_ms;
-}
-
-/* --- mailboxes, as the vault tells them */
-
-const struct known_mailbox *post_mailbox(const struct post *p, uint64_t id)
-{
-	return map_get(&p->mailboxes, (struct span){ (const char *)&id, sizeof id });
-}
-
-struct span post_mailbox_address(const struct post *p, uint64_t id)
-{
-	const struct known_mailbox *k = post_mailbox(p, id);
-
-	return span_of(k ? k->address : "");
-}
-
-static void on_mailbox_state(struct post *p, const struct message_mailbox_state *m)
-{
-	struct known_mailbox *k = map_get(&p->mailboxes, (struct span){ (const char *)&m->mailbox, sizeof m->mailbox });
-
-	if (!k && map_count(&p->mailboxes) < MAILBOXES_MAX) {
-		k = calloc(1, sizeof *k);
-		if (!k)
-			panic("out of memory");
-		k->id = m->mailbox;
-		map_put(&p->mailboxes, (struct span){ (const char *)&k->id, sizeof k->id }, k);
-	}
-	if (k) {
-		k->enabled = m->enabled;
-		k->notice_mailbox = m->notify_mailbox;
-		k->language = m->language < LANGUAGE_COUNT ? (enum language)m->language : LANGUAGE_EN;
-		snprintf(k->address, sizeof k->address, "%.*s", SPAN_ARGS(m->address));
-	}
-	hold_mailbox_state(p, m);
-}
-
-static void mailboxes_free(struct post *p)
-{
-	struct known_mailbox *k;
-
-	for (size_t at = 0; (k = map_next(&p->mailboxes, &at));) {
-		map_remove(&p->mailboxes, (struct span){ (const char *)&k->id, sizeof k->id });
-		free(k);
-	}
-	map_free(&p->mailboxes);
 }
 
 /* --- messages from other roles */
@@ -291,14 +247,15 @@ static void on_received(void *self, struct link *link, const struct message *m)
 	case MESSAGE_mail_end: intake_end(p, link, &m->mail_end); break;
 	case MESSAGE_mail_drop: intake_drop(p, link, &m->mail_drop); break;
 	case MESSAGE_heard: on_heard(p, &m->heard); break;
-	case MESSAGE_token: smtp_way_token(p->way, &m->token); break;
+	case MESSAGE_token: ways_token(p->ways, &m->token); break;
 	case MESSAGE_segment_key: on_segment_key(p, &m->segment_key); break;
 	case MESSAGE_segment_rotate: on_rotate(p, &m->segment_rotate); break;
 	case MESSAGE_mended:
 		if (!m->mended.fault)
 			hold_mended(p, m->mended.mailbox);
 		break;
-	case MESSAGE_mailbox_state: on_mailbox_state(p, &m->mailbox_state); break;
+	case MESSAGE_mailbox_state: post_mailbox_state(p, &m->mailbox_state); break;
+	case MESSAGE_probe: post_probe(p, &m->probe); break;
 	case MESSAGE_revoked: intake_revoked(p, &m->revoked); break;
 	case MESSAGE_call: post_call(p, link, &m->call); break;
 	default: break;
@@ -324,7 +281,7 @@ static void on_link_ended(void *self, struct link *link)
 	if (peer == ROLE_GATE)
 		intake_gate_ended(p, index);
 	if (peer == ROLE_VAULT)
-		smtp_way_vault_ended(p->way);
+		ways_vault_ended(p->ways);
 }
 
 static const struct link_events link_events = { .received = on_received, .ended = on_link_ended };
@@ -421,13 +378,14 @@ static void post_free(void **self)
 	post_backup_free(p);
 	intake_free(p);
 	deliver_free(p);
-	if (p->way)
-		smtp_way_free(&p->way);
+	post_probes_free(p);
+	if (p->ways)
+		ways_free(&p->ways);
 	if (p->queue)
 		hold_free(p);
 	bodies_close(&p->bodies);
 	queue_close(&p->queue);
-	mailboxes_free(p);
+	post_mailboxes_free(p);
 	if (p->dns)
 		dns_free(&p->dns);
 	if (p->tls)
@@ -484,7 +442,7 @@ static enum fault open_way(struct post *p, const struct role_start *start, char 
 	buf_init(&resolv_conf, FILES_BYTES_MAX);
 	buf_init(&hosts, FILES_BYTES_MAX);
 	p->dns = dns_new(p->loop, gather_files(start, SPAN("resolv_conf"), &resolv_conf), gather_files(start, SPAN("hosts"), &hosts));
-	p->way = smtp_way_new(p->loop, p->dns, p->tls, &settings, &way_events, p);
+	p->ways = ways_new(p->loop, p->dns, p->tls, &settings, &way_events, p);
 	buf_free(&resolv_conf);
 	buf_free(&hosts);
 	return FAULT_OK;
@@ -543,7 +501,7 @@ static enum fault post_reload(void *self, const struct role_start *start, char *
 	p->config = start->config;
 	set_host_name(p, start->config);
 	way = way_settings_of(p, start->config);
-	smtp_way_set(p->way, tls, &way);
+	ways_set(p->ways, tls, &way);
 	queue_set(p->queue, &queue);
 	return FAULT_OK;
 }

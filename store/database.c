@@ -2,6 +2,8 @@
 
 static const char *const migrations[] = {
 #include "store/schema/001.def"
+	,
+#include "store/schema/002.def"
 };
 
 static const char *const statements[] = {

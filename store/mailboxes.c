@@ -18,6 +18,7 @@ static bool give(void *self, const struct sqlite_row *r)
 		.owner = sqlite_text(r, 6),
 		.language = sqlite_number(r, 7) == LANGUAGE_FR ? LANGUAGE_FR : LANGUAGE_EN,
 		.enabled = sqlite_number(r, 8) != 0,
+		.ways = sqlite_text(r, 9),
 	};
 
 	return e->each(e->self, &row);
@@ -34,7 +35,7 @@ enum fault mailboxes_add(struct sqlite *db, const struct mailbox_row *m, uint64_
 {
 	enum fault fault = SQLITE_RUN(db, STATEMENT_MAILBOX_ADD, VALUE_NUMBER(m->organisation), VALUE_NUMBER(m->provider), VALUE_TEXT(m->address),
 				      VALUE_TEXT(m->name), VALUE_TEXT(m->aliases), VALUE_TEXT(m->owner), VALUE_NUMBER(m->language),
-				      VALUE_NUMBER(m->enabled));
+				      VALUE_NUMBER(m->enabled), VALUE_TEXT(m->ways));
 
 	*id_out = (uint64_t)sqlite_last_id(db);
 	return fault;
@@ -43,7 +44,7 @@ enum fault mailboxes_add(struct sqlite *db, const struct mailbox_row *m, uint64_
 enum fault mailboxes_set(struct sqlite *db, const struct mailbox_row *m)
 {
 	return SQLITE_RUN(db, STATEMENT_MAILBOX_SET, VALUE_NUMBER(m->provider), VALUE_TEXT(m->name), VALUE_TEXT(m->aliases), VALUE_TEXT(m->owner),
-			  VALUE_NUMBER(m->language), VALUE_NUMBER(m->enabled), VALUE_NUMBER(m->id));
+			  VALUE_NUMBER(m->language), VALUE_NUMBER(m->enabled), VALUE_TEXT(m->ways), VALUE_NUMBER(m->id));
 }
 
 enum fault mailboxes_remove(struct sqlite *db, uint64_t id)

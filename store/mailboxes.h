@@ -15,6 +15,7 @@ struct mailbox_row {
 	struct span owner;         /* address of the person who answers for it, may be empty */
 	enum language language;    /* of the owner */
 	bool enabled;
+	struct span ways;          /* names of ways out, one a line; empty: those of the organisation */
 };
 
 /* All mailboxes by number; one added (its number is chosen), changed, removed. */

@@ -14,6 +14,7 @@ static bool give(void *self, const struct sqlite_row *r)
 		.title = sqlite_text(r, 2),
 		.language = sqlite_number(r, 3) == LANGUAGE_FR ? LANGUAGE_FR : LANGUAGE_EN,
 		.notice_mailbox = (uint64_t)sqlite_number(r, 4),
+		.ways = sqlite_text(r, 5),
 	};
 
 	return e->each(e->self, &row);
@@ -29,7 +30,7 @@ enum fault organisations_each(struct sqlite *db, bool (*each)(void *self, const 
 enum fault organisations_add(struct sqlite *db, const struct organisation_row *o, uint64_t *id_out)
 {
 	enum fault fault = SQLITE_RUN(db, STATEMENT_ORGANISATION_ADD, VALUE_TEXT(o->name), VALUE_TEXT(o->title), VALUE_NUMBER(o->language),
-				      VALUE_NUMBER(o->notice_mailbox));
+				      VALUE_NUMBER(o->notice_mailbox), VALUE_TEXT(o->ways));
 
 	*id_out = (uint64_t)sqlite_last_id(db);
 	return fault;
@@ -38,7 +39,7 @@ enum fault organisations_add(struct sqlite *db, const struct organisation_row *o
 enum fault organisations_set(struct sqlite *db, const struct organisation_row *o)
 {
 	return SQLITE_RUN(db, STATEMENT_ORGANISATION_SET, VALUE_TEXT(o->title), VALUE_NUMBER(o->language), VALUE_NUMBER(o->notice_mailbox),
-			  VALUE_NUMBER(o->id));
+			  VALUE_TEXT(o->ways), VALUE_NUMBER(o->id));
 }
 
 enum fault organisations_remove(struct sqlite *db, uint64_t id)

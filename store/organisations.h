@@ -13,6 +13,7 @@ struct organisation_row {
 	struct span name, title;
 	enum language language;  /* of its administrators */
 	uint64_t notice_mailbox; /* that reports are sent from when nothing else works; 0 for none */
+	struct span ways;        /* names of ways out, one a line; empty: `smtp` */
 };
 
 /* All organisations by number; one added (its number is chosen), changed, removed. */

@@ -17,6 +17,7 @@
 #include "loop/link.h"
 #include "loop/role.h"
 #include "tests/provider.h"
+#include "upstream/way.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -53,6 +54,9 @@ struct rig {
 	enum fault token_fault, unwrap_fault;
 	const char *token_why;
 	unsigned token_mechanism, tokens, forced;
+	unsigned way_mechanisms[WAY_END]; /* 0: as token_mechanism has it */
+	struct message_probed probed;
+	bool has_probed;
 	int64_t token_expires_at_ms;
 	struct message_segment_rotate rotate;
 	bool rotated;
@@ -232,11 +236,11 @@ static inline void rig_give_token(struct rig *r, const struct message_token_want
 {
 	r->tokens++;
 	r->forced += m->force;
-	link_send(r->vault, &MESSAGE_OF(token, .request = m->request, .mailbox = m->mailbox, .fault = r->token_fault, .why = span_of(r->token_why),
+	link_send(r->vault, &MESSAGE_OF(token, .request = m->request, .mailbox = m->mailbox, .way = m->way, .fault = r->token_fault, .why = span_of(r->token_why),
 					.token = m->force ? SPAN("new-token") : SPAN("old-token"), .generation = m->generation + 1,
 					.expires_at_ms = r->token_expires_at_ms ? r->token_expires_at_ms : clock_wall_ms() + 3600000,
 					.host = SPAN("127.0.0.1"), .port = r->provider.port, .tls = 0,
-					.mechanism = (uint8_t)(r->token_mechanism ? r->token_mechanism : 3), .user = SPAN("box@example.org"),
+					.mechanism = (uint8_t)(r->way_mechanisms[m->way] ? r->way_mechanisms[m->way] : r->token_mechanism ? r->token_mechanism : 3), .user = SPAN("box@example.org"),
 					.tenant = m->mailbox < 100 ? SPAN("tenant-a") : SPAN("tenant-b"), .address = SPAN("box@example.org")));
 }
 
@@ -264,6 +268,10 @@ static inline void rig_vault_received(void *self, struct link *link, const struc
 		rig_turn(key, m->segment_unwrap.wrapped);
 		link_send(r->vault, &MESSAGE_OF(segment_key, .request = m->segment_unwrap.request, .fault = r->unwrap_fault,
 						.key = { key, sizeof key }, .wrapped = m->segment_unwrap.wrapped));
+		break;
+	case MESSAGE_probed:
+		r->has_probed = true;
+		r->probed = (struct message_probed){ .request = m->probed.request, .fault = m->probed.fault };
 		break;
 	case MESSAGE_segment_rotated: r->rotated = m->segment_rotated.fault == FAULT_OK; break;
 	default: break;

@@ -17,6 +17,7 @@
 #endif
 #include "loop/role.h"
 #include "loop/stream.h"
+#include "upstream/way.h"
 
 #include <stdarg.h>
 
@@ -66,6 +67,10 @@ struct stage {
 	uint64_t mended_mailbox;
 	bool state_enabled;
 	bool rewraps; /* post answers a rotation at once */
+	enum fault probe_fault; /* what post finds when it signs in */
+	unsigned probes;
+	uint8_t probe_way;
+	char ways[16]; /* of the state told last, as letters from `a` */
 };
 
 /* --- the other roles */
@@ -124,6 +129,12 @@ static inline void stage_on_message(void *self, struct link *link, const struct 
 	case MESSAGE_authorized: stage_on_authorized(s, &m->authorized); break;
 	case MESSAGE_token: stage_on_token(s, &m->token); break;
 	case MESSAGE_segment_key: stage_on_segment(s, &m->segment_key); break;
+	case MESSAGE_probe:
+		s->probes++;
+		s->probe_way = m->probe.way;
+		link_send(link, &MESSAGE_OF(probed, .request = m->probe.request, .fault = s->probe_fault, .host = SPAN("smtp.example.com"),
+					    .why = s->probe_fault ? SPAN("535 5.7.3 Authentication unsuccessful") : SPAN("")));
+		break;
 	case MESSAGE_mended:
 		s->mended++;
 		s->mended_mailbox = m->mended.mailbox;
@@ -131,6 +142,9 @@ static inline void stage_on_message(void *self, struct link *link, const struct 
 	case MESSAGE_mailbox_state:
 		s->states++;
 		s->state_enabled = m->mailbox_state.enabled;
+		snprintf(s->ways, sizeof s->ways, "%.*s", SPAN_ARGS(m->mailbox_state.ways));
+		for (char *way = s->ways; *way; way++)
+			*way = (char)('a' + *way);
 		break;
 	case MESSAGE_segment_rotate:
 		s->rotations++;
@@ -447,12 +461,17 @@ static inline void stage_linked(struct stage *s)
 	assert_int_equal(stage_finish(s, &c), FAULT_OK);
 }
 
-/* Asks for a token; the fault. */
-static inline enum fault stage_want_token(struct stage *s, uint64_t mailbox, uint64_t refused_generation)
+/* Asks for what a way signs in with; the fault. */
+static inline enum fault stage_want(struct stage *s, uint64_t mailbox, enum way way, uint64_t refused_generation)
 {
 	s->has_token = false;
-	link_send(s->post, &MESSAGE_OF(token_wanted, .request = 1, .mailbox = mailbox, .force = refused_generation != 0,
+	link_send(s->post, &MESSAGE_OF(token_wanted, .request = 1, .mailbox = mailbox, .way = (uint8_t)way, .force = refused_generation != 0,
 				       .generation = refused_generation));
 	stage_await(s, &s->has_token);
 	return (enum fault)s->token.fault;
+}
+
+static inline enum fault stage_want_token(struct stage *s, uint64_t mailbox, uint64_t refused_generation)
+{
+	return stage_want(s, mailbox, WAY_SMTP, refused_generation);
 }

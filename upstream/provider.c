@@ -129,8 +129,6 @@ enum fault provider_check(const struct provider_row *row, char *why_out)
 		host = kind->host;
 	if (!host.size)
 		return wrong(why_out, "smtp-host is needed for this kind", row->kind);
-	if (kind->account != PROVIDER_ACCOUNT_NONE && !row->client_id.size)
-		return wrong(why_out, "client-id is needed for this kind", row->kind);
 	if (kind->account != PROVIDER_ACCOUNT_NONE && !kind->authorize.size && !row->issuer.size)
 		return wrong(why_out, "issuer is needed for this kind", row->kind);
 	if (row->issuer.size && !is_safe_url(row->issuer))
@@ -259,6 +257,15 @@ enum provider_tls provider_tls(const struct provider *p)
 enum provider_mechanism provider_mechanism(const struct provider *p)
 {
 	return p->row.mechanism < 0 ? p->kind->mechanism : (enum provider_mechanism)p->row.mechanism;
+}
+
+enum provider_mechanism provider_password_mechanism(const struct provider *p)
+{
+	enum provider_mechanism chosen = provider_mechanism(p);
+
+	if (chosen == PROVIDER_PLAIN || chosen == PROVIDER_LOGIN)
+		return chosen;
+	return provider_kind(p)->account == PROVIDER_ACCOUNT_TENANT ? PROVIDER_LOGIN : PROVIDER_PLAIN;
 }
 
 struct oauth_client provider_client(const struct provider *p)

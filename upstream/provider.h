@@ -53,6 +53,8 @@ struct span provider_host(const struct provider *);
 uint16_t provider_port(const struct provider *);
 enum provider_tls provider_tls(const struct provider *);
 enum provider_mechanism provider_mechanism(const struct provider *);
+/* How an app password is said there: LOGIN is all that Exchange offers, PLAIN what others do, unless the row names one of them. */
+enum provider_mechanism provider_password_mechanism(const struct provider *);
 struct oauth_client provider_client(const struct provider *);
 bool provider_has_secret(const struct provider *);
 

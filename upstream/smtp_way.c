@@ -19,11 +19,11 @@ static void dispatch(struct smtp_way_box *, struct smtp_way *);
 
 /* --- the life of a connection */
 
-void smtp_way_step(struct smtp_way_connection *c, enum smtp_way_step step)
+void smtp_way_step(struct smtp_way_connection *c, enum way_step step)
 {
-	struct smtp_way_letter *letter = c->letter;
+	struct way_letter *letter = c->letter;
 
-	if (!letter || !letter->step || (letter->at == step && step != SMTP_WAY_ASKS))
+	if (!letter || !letter->step || (letter->at == step && step != WAY_ASKS))
 		return;
 	letter->at = step;
 	letter->step(letter->self, step);
@@ -32,11 +32,11 @@ void smtp_way_step(struct smtp_way_connection *c, enum smtp_way_step step)
 void smtp_way_ask_token(struct smtp_way_connection *c)
 {
 	c->state = ASKING;
-	smtp_way_step(c, SMTP_WAY_ASKS);
-	c->way->events->token_wanted(c->way->self, c->number, c->box->mailbox, c->is_forced, c->generation);
+	smtp_way_step(c, WAY_ASKS);
+	c->way->events->token_wanted(c->way->self, c->number, c->box->whose.mailbox, (enum way)c->box->whose.way, c->is_forced, c->generation);
 }
 
-static void connection_new(struct smtp_way *w, struct smtp_way_box *box, struct smtp_way_letter *letter)
+static void connection_new(struct smtp_way *w, struct smtp_way_box *box, struct way_letter *letter)
 {
 	struct smtp_way_connection *c = take(sizeof *c);
 
@@ -95,9 +95,9 @@ void smtp_way_leave(struct smtp_way_connection *c)
 	dispatch(box, w);
 }
 
-void smtp_way_finish_letter(struct smtp_way_connection *c, const struct smtp_way_end *end)
+void smtp_way_finish_letter(struct smtp_way_connection *c, const struct way_end *end)
 {
-	struct smtp_way_letter *letter = c->letter;
+	struct way_letter *letter = c->letter;
 
 	c->letter = NULL;
 	if (!letter)
@@ -106,15 +106,15 @@ void smtp_way_finish_letter(struct smtp_way_connection *c, const struct smtp_way
 	letter->done(letter->self, end);
 }
 
-struct smtp_way_end smtp_way_end_of(const struct smtp_way_connection *c)
+struct way_end smtp_way_end_of(const struct smtp_way_connection *c)
 {
-	return (struct smtp_way_end){ .host = span_of(c->host), .is_password = c->has_signed && !sasl_is_bearer(c->mechanism) };
+	return (struct way_end){ .host = span_of(c->host), .is_password = c->has_signed && !sasl_is_bearer(c->mechanism) };
 }
 
 /* It never got so far as to begin a message. */
-void smtp_way_fail(struct smtp_way_connection *c, const struct outcome *o, enum smtp_way_blame blame)
+void smtp_way_fail(struct smtp_way_connection *c, const struct outcome *o, enum way_blame blame)
 {
-	struct smtp_way_end end = smtp_way_end_of(c);
+	struct way_end end = smtp_way_end_of(c);
 
 	end.outcome = o;
 	end.blame = blame;
@@ -122,7 +122,7 @@ void smtp_way_fail(struct smtp_way_connection *c, const struct outcome *o, enum 
 	smtp_way_finish_letter(c, &end);
 }
 
-void smtp_way_fail_with(struct smtp_way_connection *c, enum fault fault, struct span why, enum smtp_way_blame blame)
+void smtp_way_fail_with(struct smtp_way_connection *c, enum fault fault, struct span why, enum way_blame blame)
 {
 	struct outcome o;
 
@@ -159,17 +159,17 @@ static void take_token(struct smtp_way_connection *c, const struct message_token
 	enum fault fault = t->fault < FAULT_COUNT ? (enum fault)t->fault : FAULT_BUG;
 
 	if (t->host.size || t->tenant.size)
-		c->way->events->named(c->way->self, c->box->mailbox, t->tenant, t->host);
+		c->way->events->named(c->way->self, c->box->whose.mailbox, t->tenant, t->host);
 	if (fault) {
-		smtp_way_fail_with(c, fault, t->why, fault_row(fault)->class == FAULT_CLASS_RETRY ? SMTP_WAY_TENANT : SMTP_WAY_MAILBOX);
+		smtp_way_fail_with(c, fault, t->why, fault_row(fault)->class == FAULT_CLASS_RETRY ? WAY_BLAMES_TENANT : WAY_BLAMES_MAILBOX);
 		return;
 	}
 	if (!read_endpoint(c, t)) {
-		smtp_way_fail_with(c, FAULT_BUG, SPAN("the mailbox has no usable way out"), SMTP_WAY_MAILBOX);
+		smtp_way_fail_with(c, FAULT_BUG, SPAN("the mailbox has no usable way out"), WAY_BLAMES_MAILBOX);
 		return;
 	}
 	c->state = DIALING;
-	smtp_way_step(c, SMTP_WAY_DIALS);
+	smtp_way_step(c, WAY_DIALS);
 	c->dial = dial_start(c->way->dns, c->way->loop, span_of(c->host), c->port, NULL, c->way->settings.connect_ms, smtp_way_on_dialed, c);
 }
 
@@ -184,14 +184,19 @@ static struct smtp_way_connection *find_asking(struct smtp_way *w, uint64_t numb
 	return NULL;
 }
 
-static struct smtp_way_box *find_box(const struct smtp_way *w, uint64_t mailbox)
+static struct span whose_span(const struct smtp_way_whose *whose)
 {
-	return map_get(&w->boxes, (struct span){ (const char *)&mailbox, sizeof mailbox });
+	return (struct span){ (const char *)whose, sizeof *whose };
+}
+
+static struct smtp_way_box *find_box(const struct smtp_way *w, uint64_t mailbox, enum way way)
+{
+	return map_get(&w->boxes, whose_span(&(struct smtp_way_whose){ mailbox, way }));
 }
 
 void smtp_way_token(struct smtp_way *w, const struct message_token *t)
 {
-	struct smtp_way_box *box = find_box(w, t->mailbox);
+	struct smtp_way_box *box = find_box(w, t->mailbox, (enum way)t->way);
 	struct smtp_way_connection *c = box ? box->connections : NULL;
 
 	while (c && (c->number != t->request || c->state != ASKING))
@@ -209,16 +214,16 @@ void smtp_way_vault_ended(struct smtp_way *w)
 
 	while ((c = find_asking(w, 0, true))) {
 		smtp_way_enter(c);
-		smtp_way_fail_with(c, FAULT_VAULT_AWAY, (struct span){ 0 }, SMTP_WAY_MAILBOX);
+		smtp_way_fail_with(c, FAULT_VAULT_AWAY, (struct span){ 0 }, WAY_BLAMES_MAILBOX);
 		smtp_way_leave(c);
 	}
 }
 
 /* --- letters */
 
-struct smtp_way_letter *smtp_way_next_waiting(struct smtp_way_box *box)
+struct way_letter *smtp_way_next_waiting(struct smtp_way_box *box)
 {
-	struct smtp_way_letter *letter = box->waiting;
+	struct way_letter *letter = box->waiting;
 
 	if (!letter)
 		return NULL;
@@ -228,7 +233,7 @@ struct smtp_way_letter *smtp_way_next_waiting(struct smtp_way_box *box)
 	return letter;
 }
 
-void smtp_way_assign(struct smtp_way_connection *c, struct smtp_way_letter *letter)
+void smtp_way_assign(struct smtp_way_connection *c, struct way_letter *letter)
 {
 	c->letter = letter;
 	letter->connection = c;
@@ -247,7 +252,7 @@ static struct smtp_way_connection *find_rested(const struct smtp_way_box *box)
 	return NULL;
 }
 
-static void give(struct smtp_way *w, struct smtp_way_box *box, struct smtp_way_letter *letter)
+static void give(struct smtp_way *w, struct smtp_way_box *box, struct way_letter *letter)
 {
 	struct smtp_way_connection *c = letter->message.recipient_count ? find_rested(box) : NULL;
 
@@ -261,7 +266,7 @@ static void give(struct smtp_way *w, struct smtp_way_box *box, struct smtp_way_l
 	c->state = TALKING;
 	timer_stop(&c->timer);
 	smtp_client_tick(&c->client, loop_now_ms(w->loop));
-	smtp_way_step(c, SMTP_WAY_BEGINS);
+	smtp_way_step(c, WAY_BEGINS);
 	smtp_client_message(&c->client, &letter->message);
 	smtp_way_pump(c);
 }
@@ -272,18 +277,19 @@ static void dispatch(struct smtp_way_box *box, struct smtp_way *w)
 		give(w, box, smtp_way_next_waiting(box));
 }
 
-void smtp_way_send(struct smtp_way *w, struct smtp_way_letter *letter)
+void smtp_way_send(struct smtp_way *w, struct way_letter *letter)
 {
-	struct smtp_way_box *box = find_box(w, letter->mailbox);
+	struct smtp_way_box *box = find_box(w, letter->mailbox, letter->way);
 
 	if (!box) {
 		box = take(sizeof *box);
-		box->mailbox = letter->mailbox;
+		box->whose = (struct smtp_way_whose){ letter->mailbox, letter->way };
 		box->waiting_last = &box->waiting;
-		map_put(&w->boxes, (struct span){ (const char *)&box->mailbox, sizeof box->mailbox }, box);
+		map_put(&w->boxes, whose_span(&box->whose), box);
 	}
 	if (!letter->message.recipient_count)
 		smtp_way_renew(w, letter->mailbox); /* a sign-in of old would prove nothing */
+	letter->carrier = &smtp_way_carrier;
 	letter->next = NULL;
 	*box->waiting_last = letter;
 	box->waiting_last = &letter->next;
@@ -295,7 +301,7 @@ void smtp_way_renew(struct smtp_way *w, uint64_t mailbox)
 	struct smtp_way_box *box;
 
 	for (size_t at = 0; (box = map_next(&w->boxes, &at));)
-		for (struct smtp_way_connection *c = box->connections, *next; c && (!mailbox || box->mailbox == mailbox); c = next) {
+		for (struct smtp_way_connection *c = box->connections, *next; c && (!mailbox || box->whose.mailbox == mailbox); c = next) {
 			next = c->next;
 			if (c->state == ASKING || c->state == DIALING)
 				continue; /* it signs in with what is new */
@@ -319,7 +325,7 @@ void smtp_way_set(struct smtp_way *w, struct tls *tls, const struct smtp_way_set
 }
 
 struct smtp_way *smtp_way_new(struct loop *loop, struct dns *dns, struct tls *tls, const struct smtp_way_settings *settings,
-			      const struct smtp_way_events *events, void *self)
+			      const struct way_events *events, void *self)
 {
 	struct smtp_way *w = take(sizeof *w);
 
@@ -342,7 +348,7 @@ void smtp_way_free(struct smtp_way **out)
 	for (size_t at = 0; (box = map_next(&w->boxes, &at));) {
 		while (box->connections)
 			connection_free(box->connections);
-		map_remove(&w->boxes, (struct span){ (const char *)&box->mailbox, sizeof box->mailbox });
+		map_remove(&w->boxes, whose_span(&box->whose));
 		free(box);
 	}
 	map_free(&w->boxes);

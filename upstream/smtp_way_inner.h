@@ -11,12 +11,16 @@
 
 enum { SMTP_WAY_UNREAD_BYTES = 4096, SMTP_WAY_NAME_BYTES = 256, SMTP_WAY_UNSENT_BYTES = 256 * 1024 };
 
-/* A mailbox and its connections. */
+/* Whose connections they are: two ways of one mailbox sign in differently. */
+struct smtp_way_whose {
+	uint64_t mailbox, way;
+};
+
 struct smtp_way_box {
-	uint64_t mailbox;
+	struct smtp_way_whose whose;
 	unsigned count;
 	struct smtp_way_connection *connections;
-	struct smtp_way_letter *waiting, **waiting_last;
+	struct way_letter *waiting, **waiting_last;
 };
 
 enum smtp_way_state {
@@ -33,7 +37,7 @@ struct smtp_way_connection {
 	struct smtp_way_connection *next;
 	uint64_t number;
 	enum smtp_way_state state;
-	struct smtp_way_letter *letter;
+	struct way_letter *letter;
 	struct dial *dial;
 	struct stream *stream;
 	struct smtp_client client;
@@ -60,7 +64,7 @@ struct smtp_way {
 	struct tls *tls;
 	struct smtp_way_settings settings;
 	char own_name[SMTP_WAY_NAME_BYTES];
-	const struct smtp_way_events *events;
+	const struct way_events *events;
 	void *self;
 	struct map boxes;
 	uint64_t next_number;
@@ -80,23 +84,26 @@ void smtp_way_enter(struct smtp_way_connection *);
 void smtp_way_leave(struct smtp_way_connection *);
 
 /* Tells the letter's owner how far it has come, once a step. */
-void smtp_way_step(struct smtp_way_connection *, enum smtp_way_step);
+void smtp_way_step(struct smtp_way_connection *, enum way_step);
 
 /* Tells the letter's owner, and lets it go. */
-void smtp_way_finish_letter(struct smtp_way_connection *, const struct smtp_way_end *);
+void smtp_way_finish_letter(struct smtp_way_connection *, const struct way_end *);
 
 /* An end with what is known of the connection. */
-struct smtp_way_end smtp_way_end_of(const struct smtp_way_connection *);
+struct way_end smtp_way_end_of(const struct smtp_way_connection *);
 
 /* It never got so far as to begin a message: by a reply, or by a failure of ours with words for it. */
-void smtp_way_fail(struct smtp_way_connection *, const struct outcome *, enum smtp_way_blame);
-void smtp_way_fail_with(struct smtp_way_connection *, enum fault, struct span why, enum smtp_way_blame);
+void smtp_way_fail(struct smtp_way_connection *, const struct outcome *, enum way_blame);
+void smtp_way_fail_with(struct smtp_way_connection *, enum fault, struct span why, enum way_blame);
 
 /* The letter that waits longest for a mailbox's connection, or NULL; gives one to a connection. */
-struct smtp_way_letter *smtp_way_next_waiting(struct smtp_way_box *);
-void smtp_way_assign(struct smtp_way_connection *, struct smtp_way_letter *);
+struct way_letter *smtp_way_next_waiting(struct smtp_way_box *);
+void smtp_way_assign(struct smtp_way_connection *, struct way_letter *);
 
 /* --- smtp_way_talk.c */
+
+/* As way_body() and way_no_body() call them. */
+extern const struct way_carrier smtp_way_carrier;
 
 /* Does what the core wishes, until it waits or the connection takes no more. */
 void smtp_way_pump(struct smtp_way_connection *);

@@ -15,7 +15,7 @@ struct bench {
 	struct stream *peer;
 };
 
-static void on_token_wanted(void *self, uint64_t request, uint64_t mailbox, bool force, uint64_t generation)
+static void on_token_wanted(void *self, uint64_t request, uint64_t mailbox, enum way way, bool force, uint64_t generation)
 {
 	struct bench *b = self;
 
@@ -26,9 +26,9 @@ static void on_named(void *self, uint64_t mailbox, struct span tenant, struct sp
 {
 }
 
-static const struct smtp_way_events events = { on_token_wanted, on_named };
+static const struct way_events events = { on_token_wanted, on_named };
 
-static void on_done(void *self, const struct smtp_way_end *end)
+static void on_done(void *self, const struct way_end *end)
 {
 	struct bench *b = self;
 
@@ -70,7 +70,7 @@ static bool is_done(void *self)
 static void no_tls_only_to_loopback(void **state)
 {
 	struct smtp_way_settings settings = { .own_name = SPAN("gw"), .connections_per_mailbox = 1, .idle_ms = 1000, .connect_ms = 5000 };
-	struct smtp_way_letter letter = { .mailbox = 1, .done = on_done };
+	struct way_letter letter = { .mailbox = 1, .way = WAY_SMTP, .done = on_done };
 	struct bench b = { 0 };
 	struct address at = { 0 };
 	struct listener *listener;
@@ -90,7 +90,7 @@ static void no_tls_only_to_loopback(void **state)
 	b.way = smtp_way_new(b.loop, dns, tls, &settings, &events, &b);
 	letter.self = &b;
 	smtp_way_send(b.way, &letter);
-	smtp_way_token(b.way, &(struct message_token){ .request = b.request, .mailbox = 1, .token = SPAN("password"), .host = SPAN("mx.example.org"),
+	smtp_way_token(b.way, &(struct message_token){ .request = b.request, .mailbox = 1, .way = WAY_SMTP, .token = SPAN("password"), .host = SPAN("mx.example.org"),
 						       .port = 25, .tls = 0, .mechanism = 1, .user = SPAN("box") });
 	world_run_until(60000, is_done, &b);
 	assert_true(b.done);

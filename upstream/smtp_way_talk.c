@@ -78,19 +78,19 @@ void smtp_way_on_dialed(void *self, struct stream *stream, enum fault fault, str
 	c->dial = NULL;
 	c->stream = stream;
 	if (!stream) {
-		smtp_way_fail_with(c, fault, why, SMTP_WAY_HOST);
+		smtp_way_fail_with(c, fault, why, WAY_BLAMES_HOST);
 		smtp_way_leave(c);
 		return;
 	}
 	peer = stream_peer(stream);
 	if (c->tls == SMTP_CLIENT_CLEAR && !address_is_loopback(&peer)) {
-		smtp_way_fail_with(c, FAULT_TLS_MISSING, SPAN("without TLS, mail goes to this machine alone"), SMTP_WAY_MAILBOX);
+		smtp_way_fail_with(c, FAULT_TLS_MISSING, SPAN("without TLS, mail goes to this machine alone"), WAY_BLAMES_MAILBOX);
 		smtp_way_leave(c);
 		return;
 	}
 	c->state = TALKING;
 	c->has_signed = false;
-	smtp_way_step(c, SMTP_WAY_SIGNS_IN);
+	smtp_way_step(c, WAY_SIGNS_IN);
 	smtp_client_init(&c->client, &settings, loop_now_ms(c->way->loop));
 	stream_set_events(stream, &stream_events, c);
 	smtp_way_pump(c);
@@ -118,10 +118,10 @@ static void on_failed(struct smtp_way_connection *c, const struct outcome *o)
 	struct outcome copy = *o;
 
 	if (!try_anew(c, &copy))
-		smtp_way_fail(c, &copy, c->has_signed ? SMTP_WAY_MAILBOX : SMTP_WAY_HOST);
+		smtp_way_fail(c, &copy, c->has_signed ? WAY_BLAMES_MAILBOX : WAY_BLAMES_HOST);
 }
 
-static enum smtp_way_blame blame_for(const struct smtp_client_message *m, bool sender_refused)
+static enum way_blame blame_for(const struct smtp_client_message *m, bool sender_refused)
 {
 	const struct outcome *first = &m->recipients[0].outcome;
 	bool alike = true;
@@ -129,15 +129,15 @@ static enum smtp_way_blame blame_for(const struct smtp_client_message *m, bool s
 	for (size_t i = 1; i < m->recipient_count; i++)
 		alike &= m->recipients[i].outcome.code == first->code && m->recipients[i].outcome.fault == first->fault;
 	if (!alike || outcome_next(first) != OUTCOME_RETRY)
-		return SMTP_WAY_MESSAGE;
+		return WAY_BLAMES_MESSAGE;
 	/* lost, or turned away as a whole: the next message would fare no better */
-	return sender_refused || !first->code || first->code == 421 ? SMTP_WAY_MAILBOX : SMTP_WAY_MESSAGE;
+	return sender_refused || !first->code || first->code == 421 ? WAY_BLAMES_MAILBOX : WAY_BLAMES_MESSAGE;
 }
 
 static void on_outcome(struct smtp_way_connection *c, const struct smtp_client_wish *wish)
 {
-	struct smtp_way_letter *letter = c->letter;
-	struct smtp_way_end end = smtp_way_end_of(c);
+	struct way_letter *letter = c->letter;
+	struct way_end end = smtp_way_end_of(c);
 
 	c->coming = wish->reusable && !c->leaving;
 	if (wish->untouched && c->was_used) {
@@ -161,7 +161,7 @@ static void on_ready(struct smtp_way_connection *c)
 	c->is_forced = false;
 	c->coming = !c->leaving; /* a letter that `done` sends is only noted; it begins below */
 	if (c->letter && !c->letter->message.recipient_count) {
-		struct smtp_way_end end = smtp_way_end_of(c);
+		struct way_end end = smtp_way_end_of(c);
 		struct outcome o;
 
 		outcome_own(&o, FAULT_OK);
@@ -173,7 +173,7 @@ static void on_ready(struct smtp_way_connection *c)
 		smtp_way_assign(c, smtp_way_next_waiting(c->box));
 	if (c->letter) {
 		c->state = TALKING;
-		smtp_way_step(c, SMTP_WAY_BEGINS);
+		smtp_way_step(c, WAY_BEGINS);
 		smtp_client_message(&c->client, &c->letter->message);
 	} else if (c->leaving || !c->way->settings.idle_ms) {
 		smtp_client_quit(&c->client);
@@ -200,7 +200,7 @@ static void on_wish(struct smtp_way_connection *c, const struct smtp_client_wish
 		smtp_client_credential(&c->client, FAULT_OK, span_of(c->user), secret_borrow(c->secret), (struct span){ 0 });
 		break;
 	case SMTP_CLIENT_BODY:
-		smtp_way_step(c, SMTP_WAY_SENDS);
+		smtp_way_step(c, WAY_SENDS);
 		c->letter->more(c->letter->self);
 		break;
 	case SMTP_CLIENT_READY: on_ready(c); break;
@@ -244,14 +244,14 @@ void smtp_way_pump(struct smtp_way_connection *c)
 	while ((c->state == TALKING || c->state == RESTING) && (!c->stream || stream_unsent(c->stream) < SMTP_WAY_UNSENT_BYTES) &&
 	       smtp_client_poll(&c->client, &wish))
 		on_wish(c, &wish);
-	if (c->client.end_written && c->letter && c->letter->at == SMTP_WAY_SENDS)
-		smtp_way_step(c, SMTP_WAY_AWAITS);
+	if (c->client.end_written && c->letter && c->letter->at == WAY_SENDS)
+		smtp_way_step(c, WAY_AWAITS);
 	c->pumping = false;
 	arm(c);
 	smtp_way_leave(c);
 }
 
-void smtp_way_body(struct smtp_way_letter *letter, struct span bytes, bool end)
+static void body(struct way_letter *letter, struct span bytes, bool end)
 {
 	struct smtp_way_connection *c = letter->connection;
 
@@ -261,7 +261,7 @@ void smtp_way_body(struct smtp_way_letter *letter, struct span bytes, bool end)
 	smtp_way_pump(c);
 }
 
-void smtp_way_no_body(struct smtp_way_letter *letter, enum fault fault)
+static void no_body(struct way_letter *letter, enum fault fault)
 {
 	struct smtp_way_connection *c = letter->connection;
 
@@ -270,6 +270,8 @@ void smtp_way_no_body(struct smtp_way_letter *letter, enum fault fault)
 	smtp_client_no_body(&c->client, fault);
 	smtp_way_pump(c);
 }
+
+const struct way_carrier smtp_way_carrier = { body, no_body };
 
 void smtp_way_on_timer(void *self)
 {

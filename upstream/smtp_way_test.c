@@ -8,11 +8,11 @@
 enum { GIVE_UP_MS = 20000, LETTERS_MAX = 32 };
 
 struct letter {
-	struct smtp_way_letter way;
+	struct way_letter way;
 	struct smtp_client_recipient recipient;
 	bool done, begun;
 	struct outcome outcome;
-	enum smtp_way_blame blame;
+	enum way_blame blame;
 	char host[64];
 };
 
@@ -50,7 +50,7 @@ static void answer(void *self)
 
 			b->requests[i] = 0;
 			smtp_way_token(b->way, &(struct message_token){
-				.request = request, .mailbox = 1, .token = SPAN("token"), .generation = 7, .expires_at_ms = clock_wall_ms() + 60000,
+				.request = request, .mailbox = 1, .way = WAY_SMTP, .token = SPAN("token"), .generation = 7, .expires_at_ms = clock_wall_ms() + 60000,
 				.host = span_of(b->host), .port = b->provider.port, .tls = b->tls, .mechanism = 3, .user = SPAN("box@example.org"),
 				.tenant = span_of(b->tenant),
 			});
@@ -60,7 +60,7 @@ static void answer(void *self)
 static struct timer answering;
 static int64_t idle_ms = 5000;
 
-static void on_token_wanted(void *self, uint64_t request, uint64_t mailbox, bool force, uint64_t generation)
+static void on_token_wanted(void *self, uint64_t request, uint64_t mailbox, enum way way, bool force, uint64_t generation)
 {
 	struct bench *b = self;
 
@@ -79,7 +79,7 @@ static void on_named(void *self, uint64_t mailbox, struct span tenant, struct sp
 	assert_span(host, b->host);
 }
 
-static const struct smtp_way_events events = { on_token_wanted, on_named };
+static const struct way_events events = { on_token_wanted, on_named };
 
 /* The certificate of the provider is for `name`; it is signed by an authority that the way trusts, unless `is_foreign`. */
 static struct bench *bench_new(uint8_t tls, const char *name, bool is_foreign)
@@ -134,10 +134,10 @@ static void on_more(void *self)
 {
 	struct letter *l = self;
 
-	smtp_way_body(&l->way, SPAN("Subject: x\r\n\r\nbody\r\n"), true);
+	way_body(&l->way, SPAN("Subject: x\r\n\r\nbody\r\n"), true);
 }
 
-static void on_done(void *self, const struct smtp_way_end *end)
+static void on_done(void *self, const struct way_end *end)
 {
 	struct letter *l = self;
 
@@ -154,7 +154,7 @@ static struct letter *send(struct bench *b, size_t at, bool is_probe)
 	struct letter *l = &b->letters[at];
 
 	*l = (struct letter){ .recipient = { .address = SPAN("x@example.net") } };
-	l->way = (struct smtp_way_letter){ .mailbox = 1, .more = on_more, .done = on_done, .self = l,
+	l->way = (struct way_letter){ .mailbox = 1, .way = WAY_SMTP, .more = on_more, .done = on_done, .self = l,
 					   .message = { .sender = SPAN("box@example.org"), .recipients = &l->recipient, .recipient_count = !is_probe } };
 	smtp_way_send(b->way, &l->way);
 	return l;
@@ -198,7 +198,7 @@ static void certificates_are_verified(void **state)
 			wait_for(b, &l->done);
 			assert_false(l->begun);
 			assert_int_equal(l->outcome.fault, FAULT_TLS_UNTRUSTED);
-			assert_int_equal(l->blame, SMTP_WAY_HOST);
+			assert_int_equal(l->blame, WAY_BLAMES_HOST);
 			assert_int_equal(b->provider.sign_ins, 0);
 			bench_free(b);
 		}
@@ -287,7 +287,7 @@ static void nobody_listens(void **state)
 	l = send(b, 0, false);
 	wait_for(b, &l->done);
 	assert_int_equal(l->outcome.fault, FAULT_UNREACHABLE);
-	assert_int_equal(l->blame, SMTP_WAY_HOST);
+	assert_int_equal(l->blame, WAY_BLAMES_HOST);
 	assert_int_equal(smtp_way_connections(b->way), 0);
 	bench_free(b);
 }

@@ -1,6 +1,7 @@
 #include "vault/arguments.h"
 
 #include "base/text.h"
+#include "upstream/way.h"
 #include "wire/mail_address.h"
 
 #include <stdarg.h>
@@ -193,6 +194,17 @@ static bool put_map(struct buf *out, struct span text)
 	return is_sender(from) && is_address(to) && buf_put(out, from) && buf_put_byte(out, ' ') && buf_put(out, to);
 }
 
+/* `out` holds the ways before it, one a line. */
+static bool put_way(struct buf *out, struct span text)
+{
+	struct span rest = buf_span(out), before, name = way_name(way_named(text));
+
+	while (rest.size && span_cut(&rest, '\n', &before))
+		if (span_equal(before, name))
+			return false;
+	return name.size && buf_put(out, name);
+}
+
 static bool put_item(struct buf *out, struct span text, enum arguments_kind kind)
 {
 	struct network network;
@@ -202,6 +214,7 @@ static bool put_item(struct buf *out, struct span text, enum arguments_kind kind
 	case ARGUMENTS_SENDER: return is_sender(text) && buf_put(out, text);
 	case ARGUMENTS_NETWORK: return network_parse(&network, text) && buf_put(out, text);
 	case ARGUMENTS_NAME: return is_name(text) && buf_put(out, text);
+	case ARGUMENTS_WAY: return put_way(out, text);
 	case ARGUMENTS_MAP: return put_map(out, text);
 	}
 	return false;
@@ -214,6 +227,7 @@ void arguments_list(struct arguments *a, const char *name, enum arguments_kind k
 		[ARGUMENTS_SENDER] = "no mail address or @domain",
 		[ARGUMENTS_NETWORK] = "no network such as 192.0.2.0/24",
 		[ARGUMENTS_NAME] = "no name",
+		[ARGUMENTS_WAY] = "no way out, or named twice",
 		[ARGUMENTS_MAP] = "not two addresses such as old@example.com=new@example.com",
 	};
 	struct span item;

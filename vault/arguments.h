@@ -45,12 +45,13 @@ void arguments_wait(struct arguments *, const char *name, int64_t *ms_out);
 /* One of the words of `words` (parted by blanks), as its place among them, plus `first`. */
 void arguments_choice(struct arguments *, const char *name, const char *words, int64_t first, int64_t *out);
 
-/* A list, one a line. Each is checked; empty ones are left out, so that one empty text empties the list. */
+/* A list, one a line, none twice where they are ways. Each is checked; empty ones are left out, so that one empty text empties the list. */
 enum arguments_kind {
 	ARGUMENTS_ADDRESS,   /* user@host */
 	ARGUMENTS_SENDER,    /* user@host or @host */
 	ARGUMENTS_NETWORK,   /* 192.0.2.0/24 */
 	ARGUMENTS_NAME,
+	ARGUMENTS_WAY,       /* a name of tables/ways.def */
 	ARGUMENTS_MAP,       /* "from to" or "from=to", senders both, the second an address */
 };
 void arguments_list(struct arguments *, const char *name, enum arguments_kind, struct span *out);

@@ -15,6 +15,7 @@
 #include "loop/pool.h"
 #include "loop/role.h"
 #include "upstream/token.h"
+#include "upstream/way.h"
 #include "vault/keyring.h"
 #include "vault/registry.h"
 
@@ -24,6 +25,7 @@ struct vault;
 struct backup;
 struct consents;
 struct devices;
+struct probe;
 struct refusals;
 struct rotation;
 
@@ -73,6 +75,9 @@ struct vault {
 	struct devices *devices;
 	struct rotation *rotation;
 	struct backup *backup; /* under way, or NULL */
+	struct probe *probes;  /* under way */
+	uint64_t next_probe;
+	struct timer probe_soon;
 
 	struct vault_pending *pending;
 	size_t peer_count;
@@ -211,16 +216,39 @@ enum mailbox_state { MAILBOX_READY, MAILBOX_UNLINKED, MAILBOX_HELD, MAILBOX_DISA
 enum mailbox_state mailbox_state(const struct vault *, const struct registry_mailbox *);
 struct provider *mailbox_provider(const struct vault *, const struct registry_mailbox *);
 
+/* The ways out of a mailbox in order of preference: its own, else those of its organisation, else `smtp`. Gives how many. */
+size_t mailbox_ways(const struct vault *, const struct registry_mailbox *, enum way out[WAY_END]);
+/* What it signs in with is there: an account was linked, or its provider knows none; an app password was set. */
+bool mailbox_has_way(const struct vault *, const struct registry_mailbox *, enum way);
+
 /* FAULT_OK, FAULT_MAILBOX_NOT_READY or FAULT_MAILBOX_DISABLED, for grants. */
 enum fault mailbox_ready(const struct vault *, const struct registry_mailbox *);
 void mailbox_tell(struct vault *, const struct registry_mailbox *);
 void mailbox_tell_all(struct vault *, struct vault_peer *);
+/* Tells post how it stands now, and that something about it changed for the better. */
 void mailbox_mended(struct vault *, uint64_t mailbox);
 void mailbox_count(struct vault *);
 
 /* --- refresh.c */
 void refresh_start(struct vault *);
 void refresh_wanted(struct vault *, const struct vault_peer *, const struct message_token_wanted *);
+
+/* --- probe.c: whether the sign-in of a mailbox works, tried by post */
+typedef void probe_done(void *self, enum fault, struct span host, struct span says);
+/* `done` is called once, not from inside, unless the vault is freed first: `drop` is then. */
+void probe_begin(struct vault *, const struct registry_mailbox *, enum way, probe_done *done, void (*drop)(void *self), void *self);
+void probe_answered(struct vault *, const struct message_probed *);
+void probe_post_ended(struct vault *);
+/* Answers those that had nobody to ask: from the loop, as every answer is. */
+void probe_soon(void *vault);
+
+/* Tries one way (WAY_NONE: all that are set up) and answers the asker: how each fared, or the fault of the first that did not work. */
+void mailbox_test(struct vault *, const struct asker *, const struct registry_mailbox *, enum way);
+
+/* --- app_password.c */
+/* Gives a mailbox's app password to post. */
+void app_password_wanted(struct vault *, const struct vault_peer *, const struct message_token_wanted *);
+extern const struct vault_operation app_password_operations[];
 
 /* --- segments.c, rotate.c */
 void segments_key_wanted(struct vault *, const struct vault_peer *, const struct message_segment_key_wanted *);

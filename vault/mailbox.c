@@ -3,6 +3,7 @@
 #include "base/metric.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { TELL_AT_ONCE = 1000, TELL_AGAIN_MS = 5 };
 
@@ -20,38 +21,94 @@ static bool needs_sign_in(const struct vault *v, const struct registry_mailbox *
 	return !p || provider_kind(p)->account != PROVIDER_ACCOUNT_NONE;
 }
 
+static size_t read_ways(struct span lines, enum way out[WAY_END])
+{
+	struct span name;
+	size_t count = 0;
+
+	while (lines.size && span_cut(&lines, '\n', &name) && count < WAY_END)
+		if ((out[count] = way_named(name)) != WAY_NONE)
+			count++;
+	return count;
+}
+
+size_t mailbox_ways(const struct vault *v, const struct registry_mailbox *m, enum way out[WAY_END])
+{
+	const struct registry_organisation *o = registry_by_id(&v->registry.organisations, m->row.organisation);
+	size_t count = read_ways(m->row.ways, out);
+
+	if (!count && o)
+		count = read_ways(o->row.ways, out);
+	if (!count)
+		out[count++] = WAY_SMTP;
+	return count;
+}
+
+bool mailbox_has_way(const struct vault *v, const struct registry_mailbox *m, enum way way)
+{
+	if (way_sign_in(way) == WAY_BY_PASSWORD)
+		return m->app_password.mailbox != 0;
+	return m->sign_in.mailbox || !needs_sign_in(v, m);
+}
+
+/* Those that are set up, or, when none is, all. */
+static size_t useful_ways(const struct vault *v, const struct registry_mailbox *m, enum way out[WAY_END])
+{
+	enum way all[WAY_END];
+	size_t all_count = mailbox_ways(v, m, all), count = 0;
+
+	for (size_t i = 0; i < all_count; i++)
+		if (mailbox_has_way(v, m, all[i]))
+			out[count++] = all[i];
+	if (count)
+		return count;
+	memcpy(out, all, all_count * sizeof *all);
+	return all_count;
+}
+
 enum mailbox_state mailbox_state(const struct vault *v, const struct registry_mailbox *m)
 {
 	struct token_state token = tokens_state(v->tokens, m->row.id);
+	enum way ways[WAY_END];
 
+	useful_ways(v, m, ways);
 	if (!m->row.enabled)
 		return MAILBOX_DISABLED;
-	if (!needs_sign_in(v, m))
-		return MAILBOX_READY;
-	if (!m->sign_in.mailbox)
+	if (!mailbox_has_way(v, m, ways[0]))
 		return MAILBOX_UNLINKED;
+	if (way_sign_in(ways[0]) == WAY_BY_PASSWORD || !needs_sign_in(v, m))
+		return MAILBOX_READY;
 	return fault_row(token.fault)->class == FAULT_CLASS_HOLD || fault_row(token.fault)->class == FAULT_CLASS_POLICY ? MAILBOX_HELD : MAILBOX_READY;
 }
 
 /* A mailbox that worked once takes mail even while its sign-in has lapsed: post holds it. */
 enum fault mailbox_ready(const struct vault *v, const struct registry_mailbox *m)
 {
+	enum way ways[WAY_END];
+
 	if (!m->row.enabled)
 		return FAULT_MAILBOX_DISABLED;
-	return m->sign_in.mailbox || !needs_sign_in(v, m) ? FAULT_OK : FAULT_MAILBOX_NOT_READY;
+	useful_ways(v, m, ways);
+	return mailbox_has_way(v, m, ways[0]) ? FAULT_OK : FAULT_MAILBOX_NOT_READY;
 }
 
-static struct message state_of(const struct vault *v, const struct registry_mailbox *m)
+/* `bytes` holds the ways while the message is used. */
+static struct message state_of(const struct vault *v, const struct registry_mailbox *m, char bytes[WAY_END])
 {
 	const struct registry_organisation *o = registry_by_id(&v->registry.organisations, m->row.organisation);
+	enum way ways[WAY_END];
+	size_t count = useful_ways(v, m, ways);
 
+	for (size_t i = 0; i < count; i++)
+		bytes[i] = (char)ways[i];
 	return MESSAGE_OF(mailbox_state, .mailbox = m->row.id, .enabled = m->row.enabled, .address = m->row.address,
-			  .notify_mailbox = o ? o->row.notice_mailbox : 0, .language = (uint8_t)m->row.language);
+			  .notify_mailbox = o ? o->row.notice_mailbox : 0, .language = (uint8_t)m->row.language, .ways = { bytes, count });
 }
 
 void mailbox_tell(struct vault *v, const struct registry_mailbox *m)
 {
-	struct message state = state_of(v, m);
+	char bytes[WAY_END];
+	struct message state = state_of(v, m, bytes);
 
 	vault_tell(v, ROLE_POST, &state);
 }
@@ -66,7 +123,8 @@ static void tell_some(void *self)
 	void **all = registry_sorted(&v->registry.mailboxes, arena, &count);
 
 	for (size_t i = 0; i < TELL_AT_ONCE && peer->told < count && !link_is_full(peer->link); i++) {
-		struct message state = state_of(v, all[peer->told++]);
+		char bytes[WAY_END];
+		struct message state = state_of(v, all[peer->told++], bytes);
 
 		link_send(peer->link, &state);
 	}
@@ -84,6 +142,10 @@ void mailbox_tell_all(struct vault *v, struct vault_peer *peer)
 
 void mailbox_mended(struct vault *v, uint64_t mailbox)
 {
+	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, mailbox);
+
+	if (m)
+		mailbox_tell(v, m);
 	vault_tell(v, ROLE_POST, &MESSAGE_OF(mended, .mailbox = mailbox, .fault = FAULT_OK));
 }
 

@@ -10,7 +10,7 @@
 enum { ARGUMENTS_BYTES_MAX = 1024 * 1024, PAGE_PRESET = 1000, PAGE_MAX = 2000 };
 
 static const struct vault_operation *const tables[] = { organisation_operations, provider_operations, mailbox_operations, client_operations,
-							key_operations, consent_operations, status_operations, backup_operations };
+							key_operations, consent_operations, status_operations, backup_operations, app_password_operations };
 
 void asker_answer(struct vault *v, const struct asker *a, enum fault fault, struct span why, json_t *result)
 {

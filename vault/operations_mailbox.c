@@ -3,12 +3,12 @@
 
 #include "base/clock.h"
 
-static const struct span MAILBOX_SUBJECT = { "mailbox", 7 };
+static const struct span MAILBOX_SUBJECT = { "mailbox", 7 }, APP_PASSWORD_SUBJECT = { "app_password", 12 };
 
 struct edit {
 	struct asker asker;
 	struct mailbox_row row;
-	bool drops_sign_in;   /* it belongs to the registration of another provider now */
+	bool drops_sign_in;   /* it belongs to the registration of another provider now; so did its app password */
 	size_t revoked_count; /* clients whose grants name a mailbox that goes */
 	uint64_t *revoked;
 	int64_t at_ms;
@@ -36,6 +36,17 @@ static void put_trouble(json_t *j, const struct registry_mailbox *m, const struc
 	operations_put_date(j, "retry_at", token->retry_at_ms);
 }
 
+static void put_ways(json_t *j, const struct vault *v, const struct registry_mailbox *m)
+{
+	json_t *names = json_array();
+	enum way ways[WAY_END];
+	size_t count = mailbox_ways(v, m, ways);
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(names, json_stringn(way_name(ways[i]).at, way_name(ways[i]).size));
+	json_object_set_new(j, "way", names);
+}
+
 static json_t *describe(const struct vault *v, const struct registry_mailbox *m, enum language language)
 {
 	const struct registry_provider *p = registry_by_id(&v->registry.providers, m->row.provider);
@@ -51,6 +62,12 @@ static json_t *describe(const struct vault *v, const struct registry_mailbox *m,
 	json_put_text(j, "owner", m->row.owner);
 	json_put_text(j, "language", span_of(language_name(m->row.language)));
 	json_put_flag(j, "enabled", m->row.enabled);
+	put_ways(j, v, m);
+	if (m->app_password.mailbox) {
+		json_put_text(j, "app_password_user", m->app_password.user.size ? m->app_password.user : m->row.address);
+		json_put_text(j, "app_password_by", m->app_password.actor);
+		operations_put_date(j, "app_password_set_at", m->app_password.made_at_ms);
+	}
 	if (!m->sign_in.mailbox)
 		return j;
 	json_put_text(j, "account", m->sign_in.account);
@@ -88,6 +105,7 @@ static void read_settings(struct vault *v, struct arguments *a, struct mailbox_r
 	arguments_address(a, "owner", true, &row->owner);
 	arguments_language(a, "language", &row->language);
 	arguments_flag(a, "enabled", &row->enabled);
+	arguments_list(a, "way", ARGUMENTS_WAY, &row->ways);
 	for (rest = row->aliases; rest.size && span_cut(&rest, '\n', &alias);)
 		if (is_taken(v, alias, row->id))
 			arguments_wrong(a, FAULT_EXISTS, "alias: %.*s is a mailbox of its own", SPAN_ARGS(alias));
@@ -112,14 +130,24 @@ static enum fault store_new(struct change *c, struct sqlite *db)
 	return mailboxes_add(db, &e->row, &e->row.id);
 }
 
+static enum fault remove_secrets(struct sqlite *db, uint64_t mailbox)
+{
+	enum fault fault = secrets_remove_all(db, MAILBOX_SUBJECT, mailbox);
+
+	return fault == FAULT_OK ? secrets_remove_all(db, APP_PASSWORD_SUBJECT, mailbox) : fault;
+}
+
 static enum fault store_settings(struct change *c, struct sqlite *db)
 {
 	const struct edit *e = c->data;
 	enum fault fault = mailboxes_set(db, &e->row);
 
-	if (fault == FAULT_OK && e->drops_sign_in)
-		fault = sign_ins_remove(db, e->row.id);
-	return fault == FAULT_OK && e->drops_sign_in ? secrets_remove_all(db, MAILBOX_SUBJECT, e->row.id) : fault;
+	if (fault != FAULT_OK || !e->drops_sign_in)
+		return fault;
+	fault = sign_ins_remove(db, e->row.id);
+	if (fault == FAULT_OK)
+		fault = app_passwords_remove(db, e->row.id);
+	return fault == FAULT_OK ? remove_secrets(db, e->row.id) : fault;
 }
 
 static void done(struct change *c)
@@ -136,9 +164,9 @@ static void done(struct change *c)
 	if (e->drops_sign_in) {
 		m->sign_in = (struct sign_in_row){ 0 };
 		tokens_remove(v->tokens, m->row.id);
+		registry_remove_app_password(&v->registry, m->row.id);
 	}
 	asker_note(v, &e->asker, m->row.address, operations_organisation(v, m->row.organisation));
-	mailbox_tell(v, m);
 	mailbox_mended(v, m->row.id);
 	asker_answer(v, &e->asker, FAULT_OK, SPAN(""), describe(v, m, e->asker.language));
 }
@@ -178,7 +206,7 @@ static void set(struct vault *v, const struct asker *asker, const json_t *json)
 	if (m) {
 		e->row = registry_copy_mailbox(c->arena, &m->row);
 		read_settings(v, &a, &e->row);
-		e->drops_sign_in = e->row.provider != m->row.provider && m->sign_in.mailbox;
+		e->drops_sign_in = e->row.provider != m->row.provider;
 	} else {
 		a.fault = FAULT_NOT_FOUND;
 	}
@@ -188,7 +216,7 @@ static void set(struct vault *v, const struct asker *asker, const json_t *json)
 static enum fault store_removal(struct change *c, struct sqlite *db)
 {
 	const struct edit *e = c->data;
-	enum fault fault = secrets_remove_all(db, MAILBOX_SUBJECT, e->row.id);
+	enum fault fault = remove_secrets(db, e->row.id);
 
 	for (size_t i = 0; i < e->revoked_count && fault == FAULT_OK; i++)
 		fault = clients_revoke(db, e->revoked[i], e->at_ms, e->at_ms - GRANT_LIFETIME_MS);
@@ -284,6 +312,9 @@ static void link_one(struct vault *v, const struct asker *asker, const json_t *j
 		asker_answer(v, asker, FAULT_NOT_FOUND, SPAN(""), NULL);
 	else if (provider_kind(p)->account == PROVIDER_ACCOUNT_NONE)
 		asker_answer(v, asker, FAULT_FORBIDDEN, SPAN("this provider knows no sign-in"), NULL);
+	else if (!provider_row(p)->client_id.size)
+		asker_answer_print(v, asker, FAULT_FORBIDDEN, "the provider has no app registration to sign in by: `postern provider set %.*s --client-id ID`",
+				   SPAN_ARGS(provider_row(p)->name));
 	else if (json_flag(json, "device", false))
 		device_begin(v, asker, m);
 	else

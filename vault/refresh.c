@@ -215,6 +215,7 @@ struct question {
 	struct vault *vault;
 	unsigned post;
 	uint64_t request, mailbox;
+	enum way way;
 };
 
 static struct span tenant_of(const struct registry_mailbox *m, const struct provider *p)
@@ -228,7 +229,7 @@ static void answer(struct vault *v, const struct question *q, const struct token
 {
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, q->mailbox);
 	struct provider *p = m ? mailbox_provider(v, m) : NULL;
-	struct message_token t = { .request = q->request, .mailbox = q->mailbox, .fault = a->fault, .why = a->why, .token = a->access_token,
+	struct message_token t = { .request = q->request, .mailbox = q->mailbox, .way = (uint8_t)q->way, .fault = a->fault, .why = a->why, .token = a->access_token,
 				   .generation = a->generation, .expires_at_ms = a->expires_at_ms };
 
 	if (p) {
@@ -256,10 +257,16 @@ static void came(void *self, uint64_t request, const struct token_answer *a)
 void refresh_wanted(struct vault *v, const struct vault_peer *peer, const struct message_token_wanted *w)
 {
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, w->mailbox);
-	struct question here = { v, peer->index, w->request, w->mailbox }, *q;
+	struct question here = { v, peer->index, w->request, w->mailbox, (enum way)w->way }, *q;
 	struct provider *p = m ? mailbox_provider(v, m) : NULL;
 	struct token_answer a = { .fault = !m ? FAULT_NOT_LINKED : !m->row.enabled ? FAULT_MAILBOX_DISABLED : FAULT_OK };
 
+	if (w->way <= WAY_NONE || w->way >= WAY_END)
+		return;
+	if (way_sign_in((enum way)w->way) == WAY_BY_PASSWORD) {
+		app_password_wanted(v, peer, w);
+		return;
+	}
 	if (a.fault != FAULT_OK || (p && provider_kind(p)->account == PROVIDER_ACCOUNT_NONE)) {
 		answer(v, &here, &a);
 		return;

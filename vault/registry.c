@@ -45,6 +45,7 @@ struct organisation_row registry_copy_organisation(struct arena *a, const struct
 
 	copy.name = arena_copy(a, row->name);
 	copy.title = arena_copy(a, row->title);
+	copy.ways = arena_copy(a, row->ways);
 	return copy;
 }
 
@@ -70,6 +71,16 @@ struct mailbox_row registry_copy_mailbox(struct arena *a, const struct mailbox_r
 	copy.name = arena_copy(a, row->name);
 	copy.aliases = arena_copy(a, row->aliases);
 	copy.owner = arena_copy(a, row->owner);
+	copy.ways = arena_copy(a, row->ways);
+	return copy;
+}
+
+struct app_password_row registry_copy_app_password(struct arena *a, const struct app_password_row *row)
+{
+	struct app_password_row copy = *row;
+
+	copy.user = arena_copy(a, row->user);
+	copy.actor = arena_copy(a, row->actor);
 	return copy;
 }
 
@@ -206,6 +217,29 @@ struct registry_client *registry_put_client(struct registry *r, const struct cli
 	return c;
 }
 
+void registry_put_app_password(struct registry *r, const struct app_password_row *row)
+{
+	struct registry_mailbox *m = registry_by_id(&r->mailboxes, row->mailbox);
+	struct arena *before;
+
+	if (!m)
+		return;
+	before = m->app_password_arena;
+	m->app_password_arena = arena_new(ROW_BYTES_MAX);
+	m->app_password = registry_copy_app_password(m->app_password_arena, row);
+	arena_free(&before);
+}
+
+void registry_remove_app_password(struct registry *r, uint64_t mailbox)
+{
+	struct registry_mailbox *m = registry_by_id(&r->mailboxes, mailbox);
+
+	if (!m)
+		return;
+	m->app_password = (struct app_password_row){ 0 };
+	arena_free(&m->app_password_arena);
+}
+
 void registry_remove_organisation(struct registry *r, uint64_t id)
 {
 	struct registry_organisation *o = map_remove(&r->organisations, key_of(&id));
@@ -258,6 +292,7 @@ static void free_mailbox(struct registry_mailbox *m)
 {
 	arena_free(&m->arena);
 	arena_free(&m->sign_in_arena);
+	arena_free(&m->app_password_arena);
 	free(m);
 }
 

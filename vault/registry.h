@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "loop/address.h"
+#include "store/app_passwords.h"
 #include "store/clients.h"
 #include "store/mailboxes.h"
 #include "store/organisations.h"
@@ -27,9 +28,10 @@ struct registry_provider {
 };
 
 struct registry_mailbox {
-	struct arena *arena, *sign_in_arena;
+	struct arena *arena, *sign_in_arena, *app_password_arena;
 	struct mailbox_row row;
 	struct sign_in_row sign_in; /* `mailbox` is 0 when it was never linked */
+	struct app_password_row app_password; /* `mailbox` is 0 when there is none */
 };
 
 struct registry_client {
@@ -57,8 +59,10 @@ struct registry_provider *registry_put_provider(struct registry *, const struct 
 struct registry_mailbox *registry_put_mailbox(struct registry *, const struct mailbox_row *);
 struct registry_client *registry_put_client(struct registry *, const struct client_row *);
 void registry_put_sign_in(struct registry *, const struct sign_in_row *);
+void registry_put_app_password(struct registry *, const struct app_password_row *);
 
 /* Takes a row out. */
+void registry_remove_app_password(struct registry *, uint64_t mailbox);
 void registry_remove_organisation(struct registry *, uint64_t id);
 void registry_remove_provider(struct registry *, uint64_t id);
 void registry_remove_client(struct registry *, uint64_t id);
@@ -77,4 +81,5 @@ struct organisation_row registry_copy_organisation(struct arena *, const struct 
 struct provider_row registry_copy_provider(struct arena *, const struct provider_row *);
 struct mailbox_row registry_copy_mailbox(struct arena *, const struct mailbox_row *);
 struct client_row registry_copy_client(struct arena *, const struct client_row *);
+struct app_password_row registry_copy_app_password(struct arena *, const struct app_password_row *);
 struct sign_in_row registry_copy_sign_in(struct arena *, const struct sign_in_row *);

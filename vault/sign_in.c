@@ -95,7 +95,6 @@ static void stored(struct change *c)
 	}
 	registry_put_sign_in(&v->registry, &d->row);
 	tokens_linked(v->tokens, d->row.mailbox, &kept);
-	mailbox_tell(v, m);
 	mailbox_mended(v, d->row.mailbox);
 	finish(s, FAULT_OK, SPAN(""));
 }

@@ -77,6 +77,7 @@ static void on_message(void *self, struct link *link, const struct message *m)
 	case MESSAGE_segment_rotated: rotate_post_done(v, peer, &m->segment_rotated); break;
 	case MESSAGE_call: operations_call(v, peer, &m->call); break;
 	case MESSAGE_answer: vault_backup_answered(v, peer, &m->answer); break;
+	case MESSAGE_probed: probe_answered(v, &m->probed); break;
 	default: break;
 	}
 }
@@ -95,13 +96,16 @@ static void on_ended(void *self, struct link *link)
 {
 	const struct vault_peer *peer = self;
 	struct vault *v = peer->vault;
+	enum role role = peer->role;
 
 	TRAIL(&v->trail, EVENT_LINK_ENDED, TRAIL_TEXT("peer", span_of(role_name(peer->role))));
 	for (size_t i = 0; i < v->peer_count; i++)
 		if (v->peers[i] == peer) {
 			peer_free(v, i);
-			return;
+			break;
 		}
+	if (role == ROLE_POST)
+		probe_post_ended(v);
 }
 
 static const struct link_events peer_events = { on_message, on_ended, NULL };
@@ -160,6 +164,12 @@ static bool load_sign_in(void *self, const struct sign_in_row *row)
 	return true;
 }
 
+static bool load_app_password(void *self, const struct app_password_row *row)
+{
+	registry_put_app_password(self, row);
+	return true;
+}
+
 static enum fault load_rows(struct vault *v)
 {
 	enum fault fault = organisations_each(v->db, load_organisation, &v->registry);
@@ -170,6 +180,8 @@ static enum fault load_rows(struct vault *v)
 		fault = mailboxes_each(v->db, load_mailbox, &v->registry);
 	if (fault == FAULT_OK)
 		fault = sign_ins_each(v->db, load_sign_in, &v->registry);
+	if (fault == FAULT_OK)
+		fault = app_passwords_each(v->db, load_app_password, &v->registry);
 	return fault == FAULT_OK ? clients_each(v->db, load_client, &v->registry) : fault;
 }
 
@@ -306,6 +318,7 @@ static void vault_free(void **self)
 		return;
 	timer_stop(&v->soon);
 	timer_stop(&v->minute);
+	timer_stop(&v->probe_soon);
 	if (v->refusals)
 		refusals_flush(v);
 	/* Its last results come in here, and may find everything still in place. */
@@ -353,6 +366,7 @@ static void begin(struct vault *v, const struct role_start *s)
 	vault_backup_start(v);
 	timer_init(&v->soon, v->loop, soon, v);
 	timer_init(&v->minute, v->loop, each_minute, v);
+	timer_init(&v->probe_soon, v->loop, probe_soon, v);
 	timer_after(&v->soon, 0);
 	timer_after(&v->minute, MINUTE_MS);
 	say_opened(v);

@@ -30,7 +30,7 @@ PATIENCE = 60
 TENANT = "contoso.example"
 APP_ID = "5b1e7c7a-0f0e-4d5b-9a51-2f6d1c1c9a01"
 APP_SECRET = "twn8Q~Contoso.demo.client.secret"
-ALEX, ALEX_PASSWORD = "alex@contoso.example", "Correct-Horse-7"
+ALEX, ALEX_PASSWORD, APP_PASSWORD = "alex@contoso.example", "Correct-Horse-7", "bdfhjlnprtvxzbdf"
 MARIA, MARIA_PASSWORD = "maria@contoso.example", "Pain-Au-Chocolat-9"
 
 

@@ -57,11 +57,14 @@ def footprint(pid):
 
 
 def is_traced(pid):
-    """Every thread of it."""
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
-            if "TracerPid:\t0\n" in file.read():
-                return False
+    """Every thread of it; what has died meanwhile is not."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
+                if "TracerPid:\t0\n" in file.read():
+                    return False
+    except OSError:
+        return False
     return True
 
 

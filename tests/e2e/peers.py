@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import secrets
 import subprocess
 import urllib.error
 import urllib.parse
@@ -121,6 +122,9 @@ class MailServer:
             os.makedirs(path)
             os.chmod(path, 0o755)
         os.chmod(self.directory, 0o755)
+        self.password = secrets.token_urlsafe(18)
+        with open(os.path.join(dovecot, "passwords"), "w", encoding="utf-8") as file:
+            file.write(f"{owner}:{self.password}\n")
         fill_in("dovecot/dovecot.conf", os.path.join(dovecot, "dovecot.conf"), DIRECTORY=dovecot, AUTH_PORT=auth_port)
         fill_in("dovecot/oauth2.conf", os.path.join(dovecot, "oauth2.conf"), OIDC_PORT=oidc_port)
         names = {"DIRECTORY": postfix, "AUTH_PORT": auth_port, "CERTIFICATE": authority.certificate, "KEY": authority.key, "OWNER": owner,

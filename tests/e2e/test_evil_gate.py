@@ -451,13 +451,13 @@ class Others(Stage):
         self.addCleanup(frames.introduce, self.vault, self.post)
         self.addCleanup(post.close)
         mailbox = self.mailbox(self.grant())
-        post.send("token_wanted", request=1, mailbox=mailbox)
+        post.send("token_wanted", request=1, mailbox=mailbox, way=1)
         token = post.await_message("token", request=1)
         self.assertEqual(token["fault"], "OK")
         for secret in self.secrets:
             self.assertNotIn(secret, token["token"])
         for unknown in (0, 99, 2 ** 64 - 1):
-            post.send("token_wanted", request=2, mailbox=unknown, force=255, generation=2 ** 64 - 1)
+            post.send("token_wanted", request=2, mailbox=unknown, way=1, force=255, generation=2 ** 64 - 1)
             answer = post.await_message("token", request=2)
             self.assertEqual((answer["fault"] != "OK", answer["token"]), (True, b""))
         for wrapped in (b"", b"\0" * 100, os.urandom(200), b"x" * 1000000):

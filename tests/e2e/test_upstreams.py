@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 import peers
-from harness import ALEX, Browser, Postern, letter, smtp, submit, wait_until
+from harness import ALEX, Browser, Failed, Postern, letter, smtp, submit, wait_until
 
 READER = "someone@fabrikam.example"
 
@@ -131,6 +131,29 @@ class Upstreams(unittest.TestCase):
         self.assertEqual(gateway.command("mailbox", "show", ALEX)["state"], before)
         code, reply = self.send(gateway.add_client())
         self.assertEqual(code, 550, reply)
+
+    def test_by_app_password_by_plain_and_login_byte_for_byte(self):
+        self.gateway = gateway = Postern(self.case, self.authority, more="retry_longest = 1\nprobe_longest = 1\n")
+        self.addCleanup(gateway.end)
+        gateway.command("org", "add", "contoso", "--way", "app-password")
+        gateway.command("provider", "add", "server", "--org", "contoso", "--kind", "smtp", "--smtp-host", "localhost", "--smtp-port", str(self.server.starttls_port))
+        gateway.command("mailbox", "add", ALEX, "--org", "contoso", "--provider", "server")
+        password = gateway.add_client()
+        code, reply = self.send(password)
+        self.assertEqual((code, reply[:5]), (550, "5.7.1"), reply)
+        with self.assertRaisesRegex(Failed, "535"):
+            gateway.command("mailbox", "password", ALEX, stdin="not the password")
+        tested, = gateway.command("mailbox", "password", ALEX, stdin=self.server.password)["items"]
+        self.assertEqual((tested["way"], tested["works"], tested["host"]), ("app-password", True, "localhost"))
+        sent = []
+        for mechanism in ("plain", "login"):
+            gateway.command("provider", "set", "server", "--mechanism", mechanism)
+            text = "Date: Sun, 29 Nov 2026 12:00:00 +0000\r\nMessage-ID: <%s@x>\r\n" % mechanism + letter(subject=mechanism, body="".join(f"line {i} .\r\n.dot\r\n" for i in range(2000)))
+            code, reply = self.send(password, text)
+            self.assertEqual(code, 250, reply)
+            self.assertRegex(reply, r"accepted by localhost: .*queued as")
+            sent.append(text.replace("\r\n", "\n").encode())
+        self.assertEqual([without_received(mail) for mail in self.arrived(2)], sent)
 
     def test_rotating_refresh_tokens_are_used_once_each_over_restarts(self):
         gateway = self.house()

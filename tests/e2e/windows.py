@@ -112,6 +112,11 @@ class Windows:
         found = {name for name in found if WINDOWS[name][1] & dead}
         return found | ({"starting"} if self.starting & dead & WINDOWS["starting"][1] else set())
 
+    def open(self):
+        """The windows that something is in, as the log says until now."""
+        self.follow()
+        return self.inside(set(ROLES))
+
     def died(self, dead, label):
         self.deaths[label] += 1
         for name in self.noticed.get(label, self.inside(dead)):
