@@ -13,6 +13,7 @@ struct provider_row {
 	struct span name, kind, tenant, client_id, issuer, scopes, smtp_host; /* empty: as its kind has it */
 	int64_t smtp_port;                                                    /* 0: as its kind has it */
 	int64_t smtp_tls, mechanism;                                          /* as in message `token`; -1: as its kind has it */
+	int64_t access;                                                       /* 0 each owner's own sign-in, 1 the application's */
 };
 
 /* All providers by number; one added (its number is chosen), changed, removed. */

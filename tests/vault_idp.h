@@ -26,6 +26,7 @@ struct stage_idp {
 	bool no_refresh, no_id_token, bad_signature, other_key, keys_down, is_mute;
 	unsigned pending;                       /* device polls that are answered `authorization_pending` first */
 	bool slow_down;
+	char grant[80], assertion[4096], secret[64], scope[200]; /* of the last request for a token */
 	char seen_nonce[128], challenge[64], redirect[200], verifier[64], refresh_token[64];
 	unsigned tokens, polls, discoveries;
 	char base[64], issuer[96];              /* where it is, and what it calls itself */
@@ -126,6 +127,10 @@ static inline void stage_token_asked(struct stage_idp *i, struct http_exchange *
 	char grant[80];
 
 	stage_field(x, "grant_type", grant, sizeof grant);
+	snprintf(i->grant, sizeof i->grant, "%s", grant);
+	stage_field(x, "client_assertion", i->assertion, sizeof i->assertion);
+	stage_field(x, "client_secret", i->secret, sizeof i->secret);
+	stage_field(x, "scope", i->scope, sizeof i->scope);
 	stage_field(x, "code_verifier", i->verifier, sizeof i->verifier);
 	stage_field(x, "redirect_uri", i->redirect, sizeof i->redirect);
 	stage_field(x, "refresh_token", i->refresh_token, sizeof i->refresh_token);

@@ -1,6 +1,8 @@
 #include "upstream/provider.h"
 
+#include "base/clock.h"
 #include "base/panic.h"
+#include "wire/assertion.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@ enum {
 	KEEP_FAILURE_MS = 60 * 1000,
 	KEYS_FRESH_MS = 5 * 60 * 1000,
 	URL_BYTES_MAX = 2048,
+	ASSERTION_MS = 10 * 60 * 1000,
 };
 
 #define NONE PROVIDER_ACCOUNT_NONE
@@ -30,9 +33,9 @@ enum {
 
 static const struct provider_kind kinds[] = {
 #define PROVIDER(kind, title, account, quirks, tenant, login, issuer, authorize, token, device, keys, userinfo, scopes, host, port, tls, mechanism, \
-		 prompt, extra)                                                                                                                 \
+		 prompt, extra, application)                                                                                                    \
 	{ TEXT(kind), TEXT(title), account, (quirks) & 1, TEXT(tenant), TEXT(login), TEXT(issuer), TEXT(authorize), TEXT(token), TEXT(device),  \
-	  TEXT(keys), TEXT(userinfo), TEXT(scopes), TEXT(host), port, tls, mechanism, TEXT(prompt), TEXT(extra) },
+	  TEXT(keys), TEXT(userinfo), TEXT(scopes), TEXT(host), port, tls, mechanism, TEXT(prompt), TEXT(extra), TEXT(application) },
 #include "tables/providers.def"
 #undef PROVIDER
 };
@@ -64,6 +67,7 @@ struct provider {
 	struct provider_row row;
 	const struct provider_kind *kind;
 	struct secret *secret;
+	struct signing_key *key;
 	struct fetched discovery, keys;
 	struct arena *discovered;
 	struct provider_endpoints endpoints;
@@ -131,6 +135,8 @@ enum fault provider_check(const struct provider_row *row, char *why_out)
 		return wrong(why_out, "smtp-host is needed for this kind", row->kind);
 	if (kind->account != PROVIDER_ACCOUNT_NONE && !kind->authorize.size && !row->issuer.size)
 		return wrong(why_out, "issuer is needed for this kind", row->kind);
+	if (row->access == PROVIDER_APPLICATION && (!kind->application.size || !row->client_id.size))
+		return wrong(why_out, "access application needs a Microsoft 365 organisation and a client-id, not", row->kind);
 	if (row->issuer.size && !is_safe_url(row->issuer))
 		return wrong(why_out, "issuer must be an https address", row->issuer);
 	if (row->smtp_port < 0 || row->smtp_port > 65535)
@@ -176,13 +182,13 @@ static void copy_row(struct provider *p, const struct provider_row *row)
 	p->row.smtp_host = arena_copy(p->arena, row->smtp_host);
 }
 
-struct provider *provider_new_take(struct loop *loop, struct http_client *http, const struct provider_row *row, struct secret *secret)
+struct provider *provider_new_take(struct loop *loop, struct http_client *http, const struct provider_row *row, struct secret *secret, struct signing_key *key)
 {
 	struct provider *p = calloc(1, sizeof *p);
 
 	if (!p)
 		panic("out of memory");
-	*p = (struct provider){ .loop = loop, .http = http, .arena = arena_new(ARENA_BYTES), .secret = secret,
+	*p = (struct provider){ .loop = loop, .http = http, .arena = arena_new(ARENA_BYTES), .secret = secret, .key = key,
 				.kind = provider_kind_named(row->kind) };
 	ASSERT(p->kind);
 	copy_row(p, row);
@@ -223,6 +229,7 @@ void provider_free(struct provider **provider)
 	answer_all(p, &p->keys);
 	buf_free(&p->key_set);
 	secret_free(&p->secret);
+	signing_key_free(&p->key);
 	arena_free(&p->discovered);
 	arena_free(&p->arena);
 	free(p);
@@ -268,9 +275,34 @@ enum provider_mechanism provider_password_mechanism(const struct provider *p)
 	return provider_kind(p)->account == PROVIDER_ACCOUNT_TENANT ? PROVIDER_LOGIN : PROVIDER_PLAIN;
 }
 
+bool provider_is_application(const struct provider *p)
+{
+	return p->row.access == PROVIDER_APPLICATION;
+}
+
 struct oauth_client provider_client(const struct provider *p)
 {
-	return (struct oauth_client){ p->row.client_id, secret_borrow(p->secret), p->row.scopes.size ? p->row.scopes : p->kind->scopes };
+	struct span scopes = provider_is_application(p) ? p->kind->application : p->kind->scopes;
+
+	return (struct oauth_client){ p->row.client_id, secret_borrow(p->secret), p->row.scopes.size ? p->row.scopes : scopes, { "", 0 } };
+}
+
+const struct signing_key *provider_key(const struct provider *p)
+{
+	return p->key;
+}
+
+bool provider_prove(const struct provider *p, struct span audience, struct oauth_client *client, struct buf *out)
+{
+	const struct assertion a = { .kind = SIGNATURE_PS256, .issuer = p->row.client_id, .subject = p->row.client_id, .audience = audience,
+				     .wall_ms = clock_wall_ms(), .life_ms = ASSERTION_MS };
+
+	if (!p->key)
+		return true;
+	if (!assertion_put(out, &a, p->key))
+		return false;
+	client->client_assertion = buf_span(out);
+	return true;
 }
 
 bool provider_has_secret(const struct provider *p)

@@ -4,12 +4,13 @@
  *           else should care which.
  * Promise   provider_endpoints() and provider_keys() answer exactly once, at once when they know, or within 20 s. What was fetched is kept for a
  *           day, a failure for a minute; one fetch at a time, however many wait.
- * Owns      Its copy of the row, the client secret, documents fetched.
+ * Owns      Its copy of the row, the client secret or key, documents fetched.
  * Refuses   Sign-in pages neither on https nor on loopback; a discovery document of another issuer; plain SMTP to anywhere but loopback.
  * See       tables/providers.def; OpenID Connect Discovery 1.0 */
 #pragma once
 #include "base/arena.h"
 #include "base/secret.h"
+#include "base/signing_key.h"
 #include "loop/http_client.h"
 #include "store/providers.h"
 #include "wire/oauth.h"
@@ -17,6 +18,7 @@
 struct provider;
 
 enum provider_account { PROVIDER_ACCOUNT_NONE, PROVIDER_ACCOUNT_TENANT, PROVIDER_ACCOUNT_SUBJECT };
+enum provider_access { PROVIDER_DELEGATED, PROVIDER_APPLICATION };
 enum provider_tls { PROVIDER_NO_TLS, PROVIDER_STARTTLS, PROVIDER_IMPLICIT };
 enum provider_mechanism { PROVIDER_NO_LOGIN, PROVIDER_PLAIN, PROVIDER_LOGIN, PROVIDER_XOAUTH2, PROVIDER_OAUTHBEARER };
 
@@ -29,7 +31,7 @@ struct provider_kind {
 	uint16_t port;
 	enum provider_tls tls;
 	enum provider_mechanism mechanism;
-	struct span prompt, extra;
+	struct span prompt, extra, application;
 };
 
 /* The kind of that name, or NULL. */
@@ -38,8 +40,8 @@ const struct provider_kind *provider_kind_named(struct span name);
 /* Checks a row before it is stored: known kind, host where the kind has none, issuer for `oidc`, TLS but to loopback. `why_out` has 256 bytes. */
 MUST_CHECK enum fault provider_check(const struct provider_row *, char *why_out);
 
-/* The row must have passed provider_check(). `secret` (may be NULL) is taken. */
-struct provider *provider_new_take(struct loop *, struct http_client *, const struct provider_row *, struct secret *secret);
+/* The row must have passed provider_check(). `secret` and `key` (each may be NULL) are taken. */
+struct provider *provider_new_take(struct loop *, struct http_client *, const struct provider_row *, struct secret *secret, struct signing_key *key);
 
 /* Whoever waits is answered FAULT_CLOSED. */
 void provider_free(struct provider **);
@@ -57,6 +59,16 @@ enum provider_mechanism provider_mechanism(const struct provider *);
 enum provider_mechanism provider_password_mechanism(const struct provider *);
 struct oauth_client provider_client(const struct provider *);
 bool provider_has_secret(const struct provider *);
+
+/* Its mailboxes are signed in by the application's own token instead of each owner's. */
+bool provider_is_application(const struct provider *);
+
+/* The key with its certificate that stands for a secret, or NULL. */
+const struct signing_key *provider_key(const struct provider *);
+
+/* Where there is such a key: puts a fresh assertion for that audience (the token endpoint's address) into `client`; it stands in `out`. False when
+ * `out` is full. See RFC 7523 2.2 */
+bool provider_prove(const struct provider *, struct span audience, struct oauth_client *client, struct buf *out);
 
 /* Full addresses; empty where the provider has none. Valid as long as the provider. */
 struct provider_endpoints {

@@ -346,7 +346,7 @@ unsigned tokens_keep_alive(struct tokens *all, unsigned most)
 			continue;
 		}
 		/* Spread by their numbers: those linked on one day are not renewed on one day. */
-		if (t->state == TOKEN_IDLE && t->retry_at_ms <= token_now_ms(t) && fault_row(t->fault)->class != FAULT_CLASS_HOLD &&
+		if (t->state == TOKEN_IDLE && !(t->mailbox & TOKEN_OF_PROVIDER) && t->retry_at_ms <= token_now_ms(t) && fault_row(t->fault)->class != FAULT_CLASS_HOLD &&
 		    wall_ms - t->refreshed_wall_ms > (int64_t)TOKEN_IDLE_DAYS * DAY_MS - (int64_t)(t->mailbox * 7919 % SPREAD_MINUTES) * 60000) {
 			t->forced = true;
 			token_begin(t);

@@ -9,7 +9,8 @@
  *             minutes, Retry-After honoured. Only when the refresh token was refused is the one before it tried, once.
  *           - A token that the mail server refused is renewed once, not again within a minute. Where that failed, it is not given out any more:
  *             whoever asks hears why, and not from the mail server that the old token is no good.
- * Owns      What it knows of each mailbox. Access tokens stay in memory until they end, wiped; refresh tokens only while one is used.
+ *           - An application's own token (client credentials) goes the same way, without a refresh token and without being stored.
+ * Owns      What it knows of each mailbox or provider. Access tokens stay in memory until they end, wiped; refresh tokens only while one is used.
  * Refuses   Another account than the one linked, where the answer names one: FAULT_WRONG_ACCOUNT, and nothing is stored.
  * See       states: IDLE -> LOADING -> ASKING -> STORING -> IDLE, with an access token or a fault beside them */
 #pragma once
@@ -17,6 +18,13 @@
 
 struct tokens;
 struct token;
+
+/* Whose token: a mailbox's, which is its number, or a provider's own, for all its mailboxes. */
+#define TOKEN_OF_PROVIDER (UINT64_C(1) << 63)
+static inline uint64_t token_of_provider(uint64_t provider)
+{
+	return provider | TOKEN_OF_PROVIDER;
+}
 
 enum { TOKEN_DEADLINE_MS = 20000, TOKEN_IDLE_DAYS = 14 };
 
@@ -26,6 +34,7 @@ struct token_kept {
 	int64_t expires_at_ms; /* of the access token, wall clock */
 	uint64_t generation;
 	struct span tenant, object; /* who signed in */
+	bool is_application;        /* nobody did: the application asks on its own behalf, and nothing is kept but in memory */
 };
 
 struct token_host {

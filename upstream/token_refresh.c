@@ -115,11 +115,15 @@ static void accept(struct token *t, const struct oauth_answer *a)
 	struct token_kept kept = { .access_token = a->access_token, .generation = t->generation + 1,
 				   .expires_at_ms = clock_wall_ms() + a->expires_in_s * 1000 };
 
-	buf_put(&t->stored_refresh, fresh);
-	buf_put(&t->stored_before, span_equal(fresh, used) ? buf_span(&t->before) : used);
 	token_take_access(t, &kept);
 	t->refreshed_wall_ms = clock_wall_ms();
 	metric_add(METRIC_TOKEN_REFRESHES, "ok", 1);
+	if (t->is_application) {
+		token_works(t);
+		return;
+	}
+	buf_put(&t->stored_refresh, fresh);
+	buf_put(&t->stored_before, span_equal(fresh, used) ? buf_span(&t->before) : used);
 	token_save(t);
 }
 
@@ -200,14 +204,20 @@ static void post_form(struct token *t, struct provider *p, struct span url)
 	struct http_request request = { .method = SPAN("POST"), .url = url, .headers = headers, .header_count = 2,
 					.timeout_ms = TOKEN_DEADLINE_MS, .answer_bytes_max = OAUTH_ANSWER_BYTES };
 	struct oauth_client client = provider_client(p);
-	struct buf form;
+	struct buf form, assertion;
+	bool fits;
 
 	buf_init(&form, FORM_BYTES_MAX);
-	if (!oauth_refresh_form(&form, &client, buf_span(t->tried_before ? &t->before : &t->refresh)))
-		panic("a refresh form does not fit");
+	buf_init(&assertion, FORM_BYTES_MAX);
+	fits = provider_prove(p, url, &client, &assertion) &&
+	       (t->is_application ? oauth_application_form(&form, &client)
+				  : oauth_refresh_form(&form, &client, buf_span(t->tried_before ? &t->before : &t->refresh)));
+	if (!fits)
+		panic("a form for a token does not fit");
 	request.body = buf_span(&form);
 	t->fetch = http_fetch(t->all->http, &request, answered, t);
 	buf_wipe(&form);
+	buf_wipe(&assertion);
 }
 
 static void endpoints_known(void *self, enum fault fault, struct span why, const struct provider_endpoints *e)
@@ -264,7 +274,8 @@ void tokens_loaded(struct tokens *all, uint64_t mailbox, enum fault fault, const
 
 	if (!t || t->state != TOKEN_LOADING)
 		return;
-	if (fault != FAULT_OK || !kept->refresh_token.size) {
+	t->is_application = kept->is_application;
+	if (fault != FAULT_OK || (!kept->refresh_token.size && !t->is_application)) {
 		t->state = TOKEN_IDLE;
 		failed(t, fault != FAULT_OK ? fault : FAULT_NOT_LINKED, SPAN("the sign-in could not be read"));
 		return;
@@ -277,7 +288,8 @@ void tokens_loaded(struct tokens *all, uint64_t mailbox, enum fault fault, const
 			return;
 		}
 	}
-	t->generation = kept->generation;
+	if (!t->is_application)
+		t->generation = kept->generation;
 	token_wipe_refresh(t);
 	buf_clear(&t->tenant);
 	buf_clear(&t->object);

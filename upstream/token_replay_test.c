@@ -190,7 +190,7 @@ static void set_up(struct bench *b, const struct step *steps, size_t step_count)
 	assert_true(address_parse(&any, SPAN("127.0.0.1"), 8080));
 	b->server = http_server_new(b->loop, listener_bind(&any, 16), NULL, &settings, serve, b);
 	row.issuer = SPAN("http://127.0.0.1:8080");
-	b->provider = provider_new_take(b->loop, b->http, &row, NULL);
+	b->provider = provider_new_take(b->loop, b->http, &row, NULL, NULL);
 	timer_init(&b->later, b->loop, do_later, b);
 	b->tokens = tokens_new(b->loop, b->http, &host, b);
 	tokens_add(b->tokens, MAILBOX, clock_wall_ms(), FAULT_OK, SPAN(""));

@@ -221,6 +221,9 @@ size_t mailbox_ways(const struct vault *, const struct registry_mailbox *, enum 
 /* What it signs in with is there: an account was linked, or its provider knows none; an app password was set. */
 bool mailbox_has_way(const struct vault *, const struct registry_mailbox *, enum way);
 
+/* Whose token it signs in by (upstream/token.h). */
+uint64_t mailbox_token(const struct vault *, const struct registry_mailbox *);
+
 /* FAULT_OK, FAULT_MAILBOX_NOT_READY or FAULT_MAILBOX_DISABLED, for grants. */
 enum fault mailbox_ready(const struct vault *, const struct registry_mailbox *);
 void mailbox_tell(struct vault *, const struct registry_mailbox *);

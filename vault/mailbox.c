@@ -18,7 +18,14 @@ static bool needs_sign_in(const struct vault *v, const struct registry_mailbox *
 {
 	struct provider *p = mailbox_provider(v, m);
 
-	return !p || provider_kind(p)->account != PROVIDER_ACCOUNT_NONE;
+	return !p || (provider_kind(p)->account != PROVIDER_ACCOUNT_NONE && !provider_is_application(p));
+}
+
+uint64_t mailbox_token(const struct vault *v, const struct registry_mailbox *m)
+{
+	struct provider *p = mailbox_provider(v, m);
+
+	return p && provider_is_application(p) ? token_of_provider(m->row.provider) : m->row.id;
 }
 
 static size_t read_ways(struct span lines, enum way out[WAY_END])
@@ -68,7 +75,7 @@ static size_t useful_ways(const struct vault *v, const struct registry_mailbox *
 
 enum mailbox_state mailbox_state(const struct vault *v, const struct registry_mailbox *m)
 {
-	struct token_state token = tokens_state(v->tokens, m->row.id);
+	struct token_state token = tokens_state(v->tokens, mailbox_token(v, m));
 	enum way ways[WAY_END];
 
 	useful_ways(v, m, ways);
@@ -76,7 +83,7 @@ enum mailbox_state mailbox_state(const struct vault *v, const struct registry_ma
 		return MAILBOX_DISABLED;
 	if (!mailbox_has_way(v, m, ways[0]))
 		return MAILBOX_UNLINKED;
-	if (way_sign_in(ways[0]) == WAY_BY_PASSWORD || !needs_sign_in(v, m))
+	if (way_sign_in(ways[0]) == WAY_BY_PASSWORD || (!needs_sign_in(v, m) && !token.is_known))
 		return MAILBOX_READY;
 	return fault_row(token.fault)->class == FAULT_CLASS_HOLD || fault_row(token.fault)->class == FAULT_CLASS_POLICY ? MAILBOX_HELD : MAILBOX_READY;
 }

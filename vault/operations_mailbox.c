@@ -50,7 +50,7 @@ static void put_ways(json_t *j, const struct vault *v, const struct registry_mai
 static json_t *describe(const struct vault *v, const struct registry_mailbox *m, enum language language)
 {
 	const struct registry_provider *p = registry_by_id(&v->registry.providers, m->row.provider);
-	struct token_state token = tokens_state(v->tokens, m->row.id);
+	struct token_state token = tokens_state(v->tokens, mailbox_token(v, m));
 	json_t *j = json_object();
 
 	json_put_text(j, "address", m->row.address);
@@ -68,8 +68,10 @@ static json_t *describe(const struct vault *v, const struct registry_mailbox *m,
 		json_put_text(j, "app_password_by", m->app_password.actor);
 		operations_put_date(j, "app_password_set_at", m->app_password.made_at_ms);
 	}
-	if (!m->sign_in.mailbox)
+	if (!m->sign_in.mailbox) {
+		put_trouble(j, m, &token, language);
 		return j;
+	}
 	json_put_text(j, "account", m->sign_in.account);
 	json_put_text(j, "account_tenant", m->sign_in.tenant);
 	json_put_text(j, "account_id", m->sign_in.object);
@@ -312,6 +314,8 @@ static void link_one(struct vault *v, const struct asker *asker, const json_t *j
 		asker_answer(v, asker, FAULT_NOT_FOUND, SPAN(""), NULL);
 	else if (provider_kind(p)->account == PROVIDER_ACCOUNT_NONE)
 		asker_answer(v, asker, FAULT_FORBIDDEN, SPAN("this provider knows no sign-in"), NULL);
+	else if (provider_is_application(p))
+		asker_answer(v, asker, FAULT_FORBIDDEN, SPAN("the application signs in for every mailbox of this provider: nobody needs to"), NULL);
 	else if (!provider_row(p)->client_id.size)
 		asker_answer_print(v, asker, FAULT_FORBIDDEN, "the provider has no app registration to sign in by: `postern provider set %.*s --client-id ID`",
 				   SPAN_ARGS(provider_row(p)->name));

@@ -3,17 +3,21 @@
 
 enum { URL_BYTES = 4096, SECRET_BYTES_MAX = 4096, EXPECTED_GUID_BYTES = 36 };
 
-static const struct span PROVIDER_SUBJECT = { "provider", 8 }, CLIENT_SECRET = { "client_secret", 13 };
+static const struct span PROVIDER_SUBJECT = { "provider", 8 }, CLIENT_SECRET = { "client_secret", 13 },
+			 CLIENT_CERTIFICATE = { "client_certificate", 18 };
 
 struct edit {
 	struct asker asker;
 	struct provider_row row;
 	bool has_secret, drops_secret; /* one was given; an empty one was given */
-	struct secret *secret;
-	struct secret_row sealed;
+	bool has_key, drops_key;       /* likewise: a certificate with its key */
+	struct secret *secret, *key_pem;
+	struct signing_key *key;
+	struct secret_row sealed, sealed_key;
 };
 
 static const char *const tls_words[] = { "none", "starttls", "implicit" };
+static const char *const access_words[] = { "delegated", "application" };
 static const char *const mechanism_words[] = { "none", "plain", "login", "xoauth2", "oauthbearer" };
 
 static struct registry_provider *named(struct vault *v, const json_t *json)
@@ -32,6 +36,21 @@ static int64_t count_mailboxes(const struct vault *v, uint64_t provider)
 	return count;
 }
 
+/* As Azure shows it, so that people can compare; and until when it serves. */
+static void put_certificate(json_t *j, const struct signing_key *key)
+{
+	struct buf hex;
+
+	if (!key)
+		return;
+	buf_init(&hex, 128);
+	for (size_t i = 0; i < signing_key_thumbprint(key).size; i++)
+		buf_print(&hex, "%02X", (unsigned char)signing_key_thumbprint(key).at[i]);
+	json_put_text(j, "client_certificate_sha256", buf_span(&hex));
+	operations_put_date(j, "client_certificate_ends_at", signing_key_ends_ms(key));
+	buf_free(&hex);
+}
+
 static json_t *describe(const struct vault *v, const struct registry_provider *p)
 {
 	json_t *j = json_object();
@@ -46,6 +65,8 @@ static json_t *describe(const struct vault *v, const struct registry_provider *p
 	json_put_text(j, "tenant", p->row.tenant);
 	json_put_text(j, "client_id", p->row.client_id);
 	json_put_flag(j, "client_secret", provider_has_secret(p->provider));
+	put_certificate(j, provider_key(p->provider));
+	json_put_text(j, "access", span_of(access_words[p->row.access == PROVIDER_APPLICATION]));
 	json_put_text(j, "issuer", p->row.issuer);
 	json_put_text(j, "scopes", provider_client(p->provider).scope);
 	json_put_text(j, "smtp_host", provider_host(p->provider));
@@ -75,6 +96,23 @@ static void read_secret(struct arguments *a, struct edit *e)
 		e->secret = secret_new(secret);
 }
 
+static void read_certificate(struct arguments *a, struct edit *e)
+{
+	struct span pem = json_text(a->json, "client_certificate");
+	char why[256];
+
+	if (!arguments_has(a, "client_certificate"))
+		return;
+	e->drops_key = !pem.size;
+	e->has_key = pem.size > 0;
+	if (!e->has_key || a->fault != FAULT_OK)
+		return;
+	if (signing_key_read(&e->key, pem, true, why) != FAULT_OK)
+		arguments_wrong(a, FAULT_MALFORMED, "client_certificate: %s", why);
+	else
+		e->key_pem = secret_new(pem);
+}
+
 static void read_settings(struct arguments *a, struct edit *e)
 {
 	struct provider_row *row = &e->row;
@@ -89,7 +127,9 @@ static void read_settings(struct arguments *a, struct edit *e)
 	arguments_number(a, "smtp_port", 0, 65535, &row->smtp_port);
 	arguments_choice(a, "smtp_tls", "none starttls implicit", 0, &row->smtp_tls);
 	arguments_choice(a, "mechanism", "none plain login xoauth2 oauthbearer", 0, &row->mechanism);
+	arguments_choice(a, "access", "delegated application", 0, &row->access);
 	read_secret(a, e);
+	read_certificate(a, e);
 	if (a->fault != FAULT_OK)
 		return;
 	fault = provider_check(row, why);
@@ -100,11 +140,18 @@ static void read_settings(struct arguments *a, struct edit *e)
 static enum fault store_secret(struct change *c, struct sqlite *db)
 {
 	struct edit *e = c->data;
+	enum fault fault = FAULT_OK;
 
-	e->sealed.row = e->row.id;
-	return e->has_secret     ? secrets_put(db, &e->sealed)
-	       : e->drops_secret ? secrets_remove(db, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET)
-				 : FAULT_OK;
+	e->sealed.row = e->sealed_key.row = e->row.id;
+	if (e->has_secret)
+		fault = secrets_put(db, &e->sealed);
+	else if (e->drops_secret)
+		fault = secrets_remove(db, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET);
+	if (fault == FAULT_OK && e->has_key)
+		fault = secrets_put(db, &e->sealed_key);
+	else if (fault == FAULT_OK && e->drops_key)
+		fault = secrets_remove(db, PROVIDER_SUBJECT, e->row.id, CLIENT_CERTIFICATE);
+	return fault;
 }
 
 static enum fault store_new(struct change *c, struct sqlite *db)
@@ -138,13 +185,34 @@ static void put_in_force(struct vault *v, struct edit *e)
 {
 	struct registry_provider *p = registry_put_provider(&v->registry, &e->row);
 	struct secret *secret = e->secret;
+	struct signing_key *key = e->key;
 
 	e->secret = NULL;
+	e->key = NULL;
 	if (!secret && !e->drops_secret && p->provider && provider_has_secret(p->provider))
 		secret = secret_new(provider_client(p->provider).client_secret);
+	if (!key && !e->drops_key && p->provider && provider_key(p->provider))
+		key = signing_key_copy(provider_key(p->provider));
 	provider_free(&p->provider);
-	p->provider = provider_new_take(v->loop, v->http, &p->row, secret);
+	p->provider = provider_new_take(v->loop, v->http, &p->row, secret, key);
+	tokens_remove(v->tokens, token_of_provider(p->row.id)); /* what was given to another registration */
 	tell_mailboxes(v, p->row.id);
+}
+
+static void forget(struct edit *e)
+{
+	secret_free(&e->secret);
+	secret_free(&e->key_pem);
+	signing_key_free(&e->key);
+}
+
+/* What is stored of them, sealed into a change's arena. */
+static void seal(struct change *c, struct edit *e)
+{
+	if (e->secret)
+		e->sealed = change_seal(c, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET, secret_borrow(e->secret));
+	if (e->key_pem)
+		e->sealed_key = change_seal(c, PROVIDER_SUBJECT, e->row.id, CLIENT_CERTIFICATE, secret_borrow(e->key_pem));
 }
 
 static void done(struct change *c)
@@ -156,7 +224,7 @@ static void done(struct change *c)
 		put_in_force(v, e);
 		asker_note(v, &e->asker, e->row.name, operations_organisation(v, e->row.organisation));
 	}
-	secret_free(&e->secret);
+	forget(e);
 	asker_answer(v, &e->asker, c->fault, SPAN(""),
 		     c->fault == FAULT_OK ? describe(v, registry_by_id(&v->registry.providers, e->row.id)) : NULL);
 }
@@ -167,7 +235,7 @@ static void added(struct change *c)
 	struct edit *e = c->data, *to;
 	struct change *next;
 
-	if (c->fault != FAULT_OK || !e->has_secret) {
+	if (c->fault != FAULT_OK || (!e->has_secret && !e->has_key)) {
 		done(c);
 		return;
 	}
@@ -175,7 +243,7 @@ static void added(struct change *c)
 	to = next->data;
 	*to = *e;
 	to->row = registry_copy_provider(next->arena, &e->row);
-	to->sealed = change_seal(next, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET, secret_borrow(e->secret));
+	seal(next, to);
 	change_run_take(next);
 }
 
@@ -188,7 +256,7 @@ static void run(struct vault *v, struct change *c, struct arguments *a)
 		return;
 	}
 	asker_answer(v, &e->asker, a->fault, span_of(a->why), NULL);
-	secret_free(&e->secret);
+	forget(e);
 	change_drop(&c);
 }
 
@@ -227,8 +295,7 @@ static void set(struct vault *v, const struct asker *asker, const json_t *json)
 	} else {
 		a.fault = FAULT_NOT_FOUND;
 	}
-	if (e->secret)
-		e->sealed = change_seal(c, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET, secret_borrow(e->secret));
+	seal(c, e);
 	run(v, c, &a);
 }
 
@@ -248,6 +315,7 @@ static void removed(struct change *c)
 
 	if (c->fault == FAULT_OK && p) {
 		provider_free(&p->provider);
+		tokens_remove(v->tokens, token_of_provider(e->row.id));
 		registry_remove_provider(&v->registry, e->row.id);
 		asker_note(v, &e->asker, e->row.name, operations_organisation(v, e->row.organisation));
 	}

@@ -74,9 +74,25 @@ static void give(struct change *c)
 	tokens_loaded(v->tokens, f->mailbox, m ? fault : FAULT_NOT_LINKED, &kept);
 }
 
+/* Nothing is kept of an application: the answer comes the same way all the same. */
+static enum fault fetch_nothing(struct change *c, struct sqlite *db)
+{
+	(void)c, (void)db;
+	return FAULT_OK;
+}
+
+static void give_application(struct change *c)
+{
+	const struct fetched *f = c->data;
+
+	tokens_loaded(c->vault->tokens, f->mailbox, c->fault, &(struct token_kept){ .is_application = true });
+}
+
 static void load(void *host, uint64_t mailbox)
 {
-	struct change *c = change_new(host, fetch, give, sizeof(struct fetched));
+	bool is_provider = mailbox & TOKEN_OF_PROVIDER;
+	struct change *c = is_provider ? change_new(host, fetch_nothing, give_application, sizeof(struct fetched))
+				       : change_new(host, fetch, give, sizeof(struct fetched));
 	struct fetched *f = c->data;
 
 	f->mailbox = mailbox;
@@ -167,11 +183,34 @@ static void note_state(struct vault *v, const struct registry_mailbox *m, enum f
 	change_run_take(c);
 }
 
+static void application_changed(struct vault *v, uint64_t provider, enum fault fault, struct span why)
+{
+	const struct registry_provider *p = registry_by_id(&v->registry.providers, provider);
+	const struct registry_mailbox *m;
+	size_t at = 0;
+
+	if (!p)
+		return;
+	if (fault != FAULT_OK) {
+		TRAIL(&v->trail, EVENT_TOKEN_FAILED, TRAIL_TEXT("mailbox", p->row.name), TRAIL_TEXT("fault", span_of(fault_row(fault)->name)),
+		      TRAIL_TEXT("why", why));
+		return;
+	}
+	TRAIL(&v->trail, EVENT_TOKEN_MENDED, TRAIL_TEXT("mailbox", p->row.name));
+	while ((m = map_next(&v->registry.mailboxes, &at)))
+		if (m->row.provider == provider)
+			mailbox_mended(v, m->row.id);
+}
+
 static void changed(void *host, uint64_t mailbox, enum fault fault, struct span why)
 {
 	struct vault *v = host;
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, mailbox);
 
+	if (mailbox & TOKEN_OF_PROVIDER) {
+		application_changed(v, mailbox & ~TOKEN_OF_PROVIDER, fault, why);
+		return;
+	}
 	if (!m || !m->sign_in.mailbox)
 		return;
 	/* Only what needs a person outlives a restart; the rest passes by itself. */
@@ -189,8 +228,12 @@ static struct provider *provider_of(void *host, uint64_t mailbox)
 {
 	const struct vault *v = host;
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, mailbox);
+	const struct registry_provider *p;
 
-	return m ? mailbox_provider(v, m) : NULL;
+	if (!(mailbox & TOKEN_OF_PROVIDER))
+		return m ? mailbox_provider(v, m) : NULL;
+	p = registry_by_id(&v->registry.providers, mailbox & ~TOKEN_OF_PROVIDER);
+	return p ? p->provider : NULL;
 }
 
 static const struct token_host host_of_tokens = { load, save, provider_of, changed };
@@ -275,5 +318,7 @@ void refresh_wanted(struct vault *v, const struct vault_peer *peer, const struct
 	if (!q)
 		panic("out of memory");
 	*q = here;
-	tokens_want(v->tokens, w->mailbox, w->force ? w->generation : 0, came, q, w->request);
+	if (mailbox_token(v, m) & TOKEN_OF_PROVIDER && !tokens_state(v->tokens, mailbox_token(v, m)).is_known)
+		tokens_add(v->tokens, mailbox_token(v, m), clock_wall_ms(), FAULT_OK, SPAN(""));
+	tokens_want(v->tokens, mailbox_token(v, m), w->force ? w->generation : 0, came, q, w->request);
 }

@@ -205,6 +205,17 @@ static void open_secret(void *self, const struct secret_row *row)
 	buf_wipe(&text);
 }
 
+/* It was read before it was stored. */
+static struct signing_key *key_of(struct secret *pem)
+{
+	struct signing_key *key = NULL;
+	char why[256];
+
+	if (pem && signing_key_read(&key, secret_borrow(pem), true, why) != FAULT_OK)
+		return NULL;
+	return key;
+}
+
 /* A secret that does not open leaves its provider without one: the provider then says so, and the log has said why. */
 static enum fault make_providers(struct vault *v)
 {
@@ -212,12 +223,15 @@ static enum fault make_providers(struct vault *v)
 	size_t at = 0;
 
 	while ((p = map_next(&v->registry.providers, &at))) {
-		struct opened o = { v, NULL, FAULT_OK };
+		struct opened o = { v, NULL, FAULT_OK }, pem = o;
 		enum fault fault = secrets_get(v->db, SPAN("provider"), p->row.id, SPAN("client_secret"), open_secret, &o);
 
+		if (fault == FAULT_OK)
+			fault = secrets_get(v->db, SPAN("provider"), p->row.id, SPAN("client_certificate"), open_secret, &pem);
 		if (fault != FAULT_OK)
 			return fault;
-		p->provider = provider_new_take(v->loop, v->http, &p->row, o.secret);
+		p->provider = provider_new_take(v->loop, v->http, &p->row, o.secret, key_of(pem.secret));
+		secret_free(&pem.secret);
 	}
 	return FAULT_OK;
 }

@@ -36,6 +36,14 @@ static bool put_form(struct buf *out, const struct field *fields, size_t count)
 	put_form(out, (const struct field[]){ __VA_ARGS__ },       \
 		 sizeof((const struct field[]){ __VA_ARGS__ }) / sizeof(struct field))
 
+/* Who asks: by assertion, or by secret. */
+#define PROOF(c)                                                                                                                                    \
+	{ "client_assertion_type", (c)->client_assertion.size ? SPAN("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") : (struct span){ 0 } }, \
+		{ "client_assertion", (c)->client_assertion },                                                                                      \
+	{                                                                                                                                           \
+		"client_secret", (c)->client_assertion.size ? (struct span){ 0 } : (c)->client_secret                                               \
+	}
+
 bool oauth_authorize_url(struct buf *out, const struct oauth_client *c, const struct oauth_authorize *a)
 {
 	char separator = span_find_byte(a->endpoint, '?') < a->endpoint.size ? '&' : '?';
@@ -61,25 +69,30 @@ bool oauth_code_form(struct buf *out, const struct oauth_client *c, struct span 
 {
 	return PUT_FORM(out, { "client_id", c->client_id }, { "grant_type", SPAN("authorization_code") }, { "code", code },
 			{ "redirect_uri", redirect_uri }, { "code_verifier", verifier }, { "scope", c->scope },
-			{ "client_secret", c->client_secret });
+			PROOF(c));
 }
 
 bool oauth_refresh_form(struct buf *out, const struct oauth_client *c, struct span refresh_token)
 {
 	return PUT_FORM(out, { "client_id", c->client_id }, { "grant_type", SPAN("refresh_token") },
-			{ "refresh_token", refresh_token }, { "scope", c->scope }, { "client_secret", c->client_secret });
+			{ "refresh_token", refresh_token }, { "scope", c->scope }, PROOF(c));
 }
 
 bool oauth_device_poll_form(struct buf *out, const struct oauth_client *c, struct span device_code)
 {
 	return PUT_FORM(out, { "client_id", c->client_id },
 			{ "grant_type", SPAN("urn:ietf:params:oauth:grant-type:device_code") },
-			{ "device_code", device_code }, { "client_secret", c->client_secret });
+			{ "device_code", device_code }, PROOF(c));
 }
 
 bool oauth_device_form(struct buf *out, const struct oauth_client *c)
 {
-	return PUT_FORM(out, { "client_id", c->client_id }, { "scope", c->scope }, { "client_secret", c->client_secret });
+	return PUT_FORM(out, { "client_id", c->client_id }, { "scope", c->scope }, PROOF(c));
+}
+
+bool oauth_application_form(struct buf *out, const struct oauth_client *c)
+{
+	return PUT_FORM(out, { "client_id", c->client_id }, { "grant_type", SPAN("client_credentials") }, { "scope", c->scope }, PROOF(c));
 }
 
 void oauth_answer_free(struct oauth_answer *a)

@@ -17,9 +17,9 @@ enum {
 	OAUTH_VERIFIER_BYTES = 43,
 };
 
-/* Whom the provider knows us as. `client_secret` is empty for a public client. */
+/* Whom the provider knows us as. `client_secret` is empty for a public client; `client_assertion` (RFC 7523), where there is one, stands in its place. */
 struct oauth_client {
-	struct span client_id, client_secret, scope;
+	struct span client_id, client_secret, scope, client_assertion;
 };
 
 /* The address to send a browser to (RFC 6749 4.1.1). Empty members are left out; `extra` is put behind as it is ("access_type=offline"). */
@@ -37,6 +37,9 @@ bool oauth_code_form(struct buf *out, const struct oauth_client *, struct span c
 bool oauth_refresh_form(struct buf *out, const struct oauth_client *, struct span refresh_token);
 bool oauth_device_poll_form(struct buf *out, const struct oauth_client *, struct span device_code);
 bool oauth_device_form(struct buf *out, const struct oauth_client *);
+
+/* And for an application on its own behalf (RFC 6749 4.4.2): there is no refresh token. */
+bool oauth_application_form(struct buf *out, const struct oauth_client *);
 
 /* What came back. Which members are filled depends on the reader; `error` and its company only where the fault came from the provider's words. */
 struct oauth_answer {

@@ -2,8 +2,9 @@
 
 #include "tests/test.h"
 
-static const struct oauth_client public_client = { SPAN("app-1"), { "", 0 }, SPAN("openid offline_access https://outlook.office.com/SMTP.Send") };
-static const struct oauth_client confidential = { SPAN("app-1"), SPAN("s&=+%"), SPAN("openid") };
+static const struct oauth_client public_client = { SPAN("app-1"), { "", 0 }, SPAN("openid offline_access https://outlook.office.com/SMTP.Send"), { "", 0 } };
+static const struct oauth_client by_certificate = { SPAN("app-1"), SPAN("not sent"), SPAN("s"), SPAN("a.b.c") };
+static const struct oauth_client confidential = { SPAN("app-1"), SPAN("s&=+%"), SPAN("openid"), { "", 0 } };
 
 #define assert_put(call, text)                        \
 	do {                                          \
@@ -35,6 +36,13 @@ static void addresses_and_forms_are_written(void **state)
 	assert_put(oauth_code_form(&out, &confidential, SPAN("c/d"), SPAN("http://l/"), SPAN("V")),
 		   "client_id=app-1&grant_type=authorization_code&code=c%2Fd&redirect_uri=http%3A%2F%2Fl%2F&code_verifier=V&scope=openid"
 		   "&client_secret=s%26%3D%2B%25");
+	assert_put(oauth_application_form(&out, &confidential), "client_id=app-1&grant_type=client_credentials&scope=openid&client_secret=s%26%3D%2B%25");
+	assert_put(oauth_application_form(&out, &by_certificate),
+		   "client_id=app-1&grant_type=client_credentials&scope=s&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+		   "&client_assertion=a.b.c");
+	assert_put(oauth_refresh_form(&out, &by_certificate, SPAN("R")),
+		   "client_id=app-1&grant_type=refresh_token&refresh_token=R&scope=s"
+		   "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=a.b.c");
 	assert_put(oauth_refresh_form(&out, &public_client, SPAN("0.AX")),
 		   "client_id=app-1&grant_type=refresh_token&refresh_token=0.AX&scope=openid%20offline_access%20https%3A%2F%2F"
 		   "outlook.office.com%2FSMTP.Send");
