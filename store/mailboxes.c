@@ -19,6 +19,7 @@ static bool give(void *self, const struct sqlite_row *r)
 		.language = sqlite_number(r, 7) == LANGUAGE_FR ? LANGUAGE_FR : LANGUAGE_EN,
 		.enabled = sqlite_number(r, 8) != 0,
 		.ways = sqlite_text(r, 9),
+		.delegate = (uint64_t)sqlite_number(r, 10),
 	};
 
 	return e->each(e->self, &row);
@@ -35,7 +36,7 @@ enum fault mailboxes_add(struct sqlite *db, const struct mailbox_row *m, uint64_
 {
 	enum fault fault = SQLITE_RUN(db, STATEMENT_MAILBOX_ADD, VALUE_NUMBER(m->organisation), VALUE_NUMBER(m->provider), VALUE_TEXT(m->address),
 				      VALUE_TEXT(m->name), VALUE_TEXT(m->aliases), VALUE_TEXT(m->owner), VALUE_NUMBER(m->language),
-				      VALUE_NUMBER(m->enabled), VALUE_TEXT(m->ways));
+				      VALUE_NUMBER(m->enabled), VALUE_TEXT(m->ways), VALUE_NUMBER(m->delegate));
 
 	*id_out = (uint64_t)sqlite_last_id(db);
 	return fault;
@@ -44,7 +45,7 @@ enum fault mailboxes_add(struct sqlite *db, const struct mailbox_row *m, uint64_
 enum fault mailboxes_set(struct sqlite *db, const struct mailbox_row *m)
 {
 	return SQLITE_RUN(db, STATEMENT_MAILBOX_SET, VALUE_NUMBER(m->provider), VALUE_TEXT(m->name), VALUE_TEXT(m->aliases), VALUE_TEXT(m->owner),
-			  VALUE_NUMBER(m->language), VALUE_NUMBER(m->enabled), VALUE_TEXT(m->ways), VALUE_NUMBER(m->id));
+			  VALUE_NUMBER(m->language), VALUE_NUMBER(m->enabled), VALUE_TEXT(m->ways), VALUE_NUMBER(m->delegate), VALUE_NUMBER(m->id));
 }
 
 enum fault mailboxes_remove(struct sqlite *db, uint64_t id)
@@ -53,5 +54,7 @@ enum fault mailboxes_remove(struct sqlite *db, uint64_t id)
 
 	if (fault == FAULT_OK)
 		fault = SQLITE_RUN(db, STATEMENT_MAILBOX_NOT_PRESET, VALUE_NUMBER(id));
+	if (fault == FAULT_OK)
+		fault = SQLITE_RUN(db, STATEMENT_MAILBOX_NOT_DELEGATE, VALUE_NUMBER(id));
 	return fault == FAULT_OK ? SQLITE_RUN(db, STATEMENT_MAILBOX_REMOVE, VALUE_NUMBER(id)) : fault;
 }

@@ -16,6 +16,7 @@ struct mailbox_row {
 	enum language language;    /* of the owner */
 	bool enabled;
 	struct span ways;          /* names of ways out, one a line; empty: those of the organisation */
+	uint64_t delegate;         /* the mailbox whose account signs in for this one; 0: its own */
 };
 
 /* All mailboxes by number; one added (its number is chosen), changed, removed. */

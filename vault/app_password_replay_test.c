@@ -139,5 +139,43 @@ static void an_app_password_goes_with_its_mailbox_and_provider(void **state)
 	stage_end(&s);
 }
 
-TESTS(an_app_password_is_set_tested_and_given_to_post, blanks_of_other_passwords_stay, a_password_that_does_not_work_is_kept_and_said,
+/* A shared mailbox has no sign-in of its own: a person with Send As on it signs in, and it is the envelope that names it. */
+static void a_delegate_signs_in_for_a_shared_mailbox(void **state)
+{
+	struct stage s;
+	unsigned mended;
+
+	stage_begin(&s);
+	stage_people(&s);
+	assert_int_equal(stage_call(&s, "mailbox.add", "{'address':'admissions@example.com','org':'school','provider':'m365','sign_in_as':'ann@example.com'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "sign_in_as"), "ann@example.com");
+	assert_string_equal(stage_text(&s, "state"), "not linked");
+	assert_int_equal(stage_call(&s, "mailbox.link", "{'address':'admissions@example.com'}"), FAULT_FORBIDDEN);
+	mended = s.mended;
+	stage_linked(&s);
+	stage_pass(&s, 100);
+	assert_int_equal(s.mended, mended + 2);
+	assert_int_equal(stage_call(&s, "mailbox.show", "{'address':'admissions@example.com'}"), FAULT_OK);
+	assert_string_equal(stage_text(&s, "state"), "ready");
+	assert_int_equal(stage_want_token(&s, 2, 0), FAULT_OK);
+	assert_string_equal(s.token_user, "ann@example.com");
+	/* no chains, no rings, nobody else's */
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'ann@example.com','sign_in_as':'admissions@example.com'}"), FAULT_MALFORMED);
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'admissions@example.com','sign_in_as':'admissions@example.com'}"), FAULT_MALFORMED);
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'admissions@example.com','sign_in_as':'nobody@example.com'}"), FAULT_NOT_FOUND);
+	/* the token of one provider is not shown to another */
+	assert_int_equal(stage_call(&s, "provider.add", "{'name':'second','org':'school','kind':'microsoft','client_id':'app-2','issuer':'%s'}", s.idp.issuer), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'admissions@example.com','provider':'second'}"), FAULT_OK);
+	assert_int_equal(stage_want_token(&s, 2, 0), FAULT_NOT_LINKED);
+	assert_int_equal(stage_call(&s, "mailbox.set", "{'address':'admissions@example.com','provider':'m365'}"), FAULT_OK);
+	assert_int_equal(stage_want_token(&s, 2, 0), FAULT_OK);
+	stage_stop(&s);
+	assert_int_equal(stage_start(&s), FAULT_OK);
+	assert_int_equal(stage_want_token(&s, 2, 0), FAULT_OK);
+	assert_int_equal(stage_call(&s, "mailbox.remove", "{'address':'ann@example.com'}"), FAULT_OK);
+	assert_int_equal(stage_want_token(&s, 2, 0), FAULT_NOT_LINKED);
+	stage_end(&s);
+}
+
+TESTS(a_delegate_signs_in_for_a_shared_mailbox, an_app_password_is_set_tested_and_given_to_post, blanks_of_other_passwords_stay, a_password_that_does_not_work_is_kept_and_said,
       ways_are_inherited_and_overridden, every_way_that_is_set_up_is_tested, an_app_password_goes_with_its_mailbox_and_provider)

@@ -221,6 +221,8 @@ size_t mailbox_ways(const struct vault *, const struct registry_mailbox *, enum 
 /* What it signs in with is there: an account was linked, or its provider knows none; an app password was set. */
 bool mailbox_has_way(const struct vault *, const struct registry_mailbox *, enum way);
 
+/* The one whose account signs in for it: a delegate's, or itself. */
+const struct registry_mailbox *mailbox_account(const struct vault *, const struct registry_mailbox *);
 /* Whose token it signs in by (upstream/token.h). */
 uint64_t mailbox_token(const struct vault *, const struct registry_mailbox *);
 
@@ -228,8 +230,9 @@ uint64_t mailbox_token(const struct vault *, const struct registry_mailbox *);
 enum fault mailbox_ready(const struct vault *, const struct registry_mailbox *);
 void mailbox_tell(struct vault *, const struct registry_mailbox *);
 void mailbox_tell_all(struct vault *, struct vault_peer *);
-/* Tells post how it stands now, and that something about it changed for the better. */
+/* Tells post how it stands now, and that something about it changed for the better; the same of those it signs in for, unless `alone`. */
 void mailbox_mended(struct vault *, uint64_t mailbox);
+void mailbox_mended_alone(struct vault *, uint64_t mailbox);
 void mailbox_count(struct vault *);
 
 /* --- refresh.c */

@@ -21,11 +21,19 @@ static bool needs_sign_in(const struct vault *v, const struct registry_mailbox *
 	return !p || (provider_kind(p)->account != PROVIDER_ACCOUNT_NONE && !provider_is_application(p));
 }
 
+const struct registry_mailbox *mailbox_account(const struct vault *v, const struct registry_mailbox *m)
+{
+	const struct registry_mailbox *delegate = m->row.delegate ? registry_by_id(&v->registry.mailboxes, m->row.delegate) : NULL;
+
+	/* The token of one provider is never shown to another. */
+	return delegate && delegate->row.provider == m->row.provider ? delegate : m;
+}
+
 uint64_t mailbox_token(const struct vault *v, const struct registry_mailbox *m)
 {
 	struct provider *p = mailbox_provider(v, m);
 
-	return p && provider_is_application(p) ? token_of_provider(m->row.provider) : m->row.id;
+	return p && provider_is_application(p) ? token_of_provider(m->row.provider) : mailbox_account(v, m)->row.id;
 }
 
 static size_t read_ways(struct span lines, enum way out[WAY_END])
@@ -55,7 +63,7 @@ bool mailbox_has_way(const struct vault *v, const struct registry_mailbox *m, en
 {
 	if (way_sign_in(way) == WAY_BY_PASSWORD)
 		return m->app_password.mailbox != 0;
-	return m->sign_in.mailbox || !needs_sign_in(v, m);
+	return mailbox_account(v, m)->sign_in.mailbox || !needs_sign_in(v, m);
 }
 
 /* Those that are set up, or, when none is, all. */
@@ -147,13 +155,24 @@ void mailbox_tell_all(struct vault *v, struct vault_peer *peer)
 	tell_some(peer);
 }
 
-void mailbox_mended(struct vault *v, uint64_t mailbox)
+void mailbox_mended_alone(struct vault *v, uint64_t mailbox)
 {
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, mailbox);
 
 	if (m)
 		mailbox_tell(v, m);
 	vault_tell(v, ROLE_POST, &MESSAGE_OF(mended, .mailbox = mailbox, .fault = FAULT_OK));
+}
+
+void mailbox_mended(struct vault *v, uint64_t mailbox)
+{
+	const struct registry_mailbox *m;
+	size_t at = 0;
+
+	mailbox_mended_alone(v, mailbox);
+	while ((m = map_next(&v->registry.mailboxes, &at)))
+		if (m->row.delegate == mailbox)
+			mailbox_mended_alone(v, m->row.id);
 }
 
 void mailbox_count(struct vault *v)

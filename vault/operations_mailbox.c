@@ -62,6 +62,8 @@ static json_t *describe(const struct vault *v, const struct registry_mailbox *m,
 	json_put_text(j, "owner", m->row.owner);
 	json_put_text(j, "language", span_of(language_name(m->row.language)));
 	json_put_flag(j, "enabled", m->row.enabled);
+	if (m->row.delegate)
+		json_put_text(j, "sign_in_as", mailbox_account(v, m)->row.address);
 	put_ways(j, v, m);
 	if (m->app_password.mailbox) {
 		json_put_text(j, "app_password_user", m->app_password.user.size ? m->app_password.user : m->row.address);
@@ -89,6 +91,35 @@ static bool is_taken(const struct vault *v, struct span address, uint64_t but)
 	return m && m->row.id != but;
 }
 
+static bool signs_in_for_others(const struct vault *v, uint64_t id)
+{
+	const struct registry_mailbox *m;
+	size_t at = 0;
+
+	while (id && (m = map_next(&v->registry.mailboxes, &at)))
+		if (m->row.delegate == id)
+			return true;
+	return false;
+}
+
+/* One who has Send As on it. Chains would hide who signs in. */
+static void read_delegate(struct vault *v, struct arguments *a, struct mailbox_row *row)
+{
+	struct span address = { "", 0 };
+	const struct registry_mailbox *m;
+
+	if (!arguments_has(a, "sign_in_as"))
+		return;
+	arguments_address(a, "sign_in_as", true, &address);
+	m = map_get(&v->registry.mailbox_addresses, address);
+	if (address.size && (!m || m->row.provider != row->provider))
+		arguments_wrong(a, FAULT_NOT_FOUND, "sign_in_as: no mailbox of the same provider: %.*s", SPAN_ARGS(address));
+	else if (address.size && (m->row.id == row->id || m->row.delegate || signs_in_for_others(v, row->id)))
+		arguments_wrong(a, FAULT_MALFORMED, "sign_in_as: one signs in for itself, or another does: %.*s", SPAN_ARGS(address));
+	else
+		row->delegate = address.size ? m->row.id : 0;
+}
+
 static void read_settings(struct vault *v, struct arguments *a, struct mailbox_row *row)
 {
 	struct span provider = { "", 0 }, rest, alias;
@@ -102,6 +133,7 @@ static void read_settings(struct vault *v, struct arguments *a, struct mailbox_r
 		else
 			row->provider = p->row.id;
 	}
+	read_delegate(v, a, row);
 	arguments_line(a, "name", &row->name);
 	arguments_list(a, "alias", ARGUMENTS_ADDRESS, &row->aliases);
 	arguments_address(a, "owner", true, &row->owner);
@@ -316,6 +348,8 @@ static void link_one(struct vault *v, const struct asker *asker, const json_t *j
 		asker_answer(v, asker, FAULT_FORBIDDEN, SPAN("this provider knows no sign-in"), NULL);
 	else if (provider_is_application(p))
 		asker_answer(v, asker, FAULT_FORBIDDEN, SPAN("the application signs in for every mailbox of this provider: nobody needs to"), NULL);
+	else if (m->row.delegate)
+		asker_answer_print(v, asker, FAULT_FORBIDDEN, "%.*s signs in for it: link that one", SPAN_ARGS(mailbox_account(v, m)->row.address));
 	else if (!provider_row(p)->client_id.size)
 		asker_answer_print(v, asker, FAULT_FORBIDDEN, "the provider has no app registration to sign in by: `postern provider set %.*s --client-id ID`",
 				   SPAN_ARGS(provider_row(p)->name));

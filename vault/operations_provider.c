@@ -176,7 +176,7 @@ static void tell_mailboxes(struct vault *v, uint64_t provider)
 	while ((m = map_next(&v->registry.mailboxes, &at)))
 		if (m->row.provider == provider) {
 			tokens_provider_changed(v->tokens, m->row.id);
-			mailbox_mended(v, m->row.id);
+			mailbox_mended_alone(v, m->row.id);
 		}
 }
 

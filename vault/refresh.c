@@ -199,7 +199,7 @@ static void application_changed(struct vault *v, uint64_t provider, enum fault f
 	TRAIL(&v->trail, EVENT_TOKEN_MENDED, TRAIL_TEXT("mailbox", p->row.name));
 	while ((m = map_next(&v->registry.mailboxes, &at)))
 		if (m->row.provider == provider)
-			mailbox_mended(v, m->row.id);
+			mailbox_mended_alone(v, m->row.id);
 }
 
 static void changed(void *host, uint64_t mailbox, enum fault fault, struct span why)
@@ -280,10 +280,11 @@ static void answer(struct vault *v, const struct question *q, const struct token
 		t.port = provider_port(p);
 		t.tls = (uint8_t)provider_tls(p);
 		t.mechanism = (uint8_t)provider_mechanism(p);
-		t.tenant = tenant_of(m, p);
+		t.tenant = tenant_of(mailbox_account(v, m), p);
 	}
 	if (m) {
-		t.user = t.address = m->row.address;
+		t.user = mailbox_account(v, m)->row.address;
+		t.address = m->row.address;
 		t.language = (uint8_t)m->row.language;
 	}
 	vault_tell_one(v, ROLE_POST, q->post, &(struct message){ .type = MESSAGE_token, .fd = -1, .token = t });

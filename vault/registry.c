@@ -308,6 +308,9 @@ void registry_remove_mailbox(struct registry *r, uint64_t id)
 	while ((c = map_next(&r->clients, &at)))
 		take_from_client(c, id);
 	free_mailbox(m);
+	for (at = 0; (m = map_next(&r->mailboxes, &at));)
+		if (m->row.delegate == id)
+			m->row.delegate = 0;
 }
 
 void registry_fini(struct registry *r)

@@ -71,5 +71,26 @@ class AppPassword(Case):
         self.assertEqual([i["works"] for i in gateway.command("mailbox", "test", ALEX, "--way", "smtp")["items"]], [True])
 
 
+class Shared(Case):
+    """A mailbox that several people send from: a delegate with Send As signs in for it."""
+
+    def test_a_delegate_with_send_as_and_one_without(self):
+        gateway, _ = self.linked()
+        for address in ("newsletter@contoso.example", "billing@contoso.example"):
+            gateway.command("mailbox", "add", address, "--org", "contoso", "--provider", "m365", "--sign-in-as", ALEX)
+        password = gateway.add_client("campus", ("newsletter@contoso.example", "billing@contoso.example"))
+        self.assertEqual([i["works"] for i in gateway.command("mailbox", "test", "newsletter@contoso.example")["items"]], [True])
+        with smtp(gateway, user="campus", password=password) as session:
+            code, reply = submit(session, "newsletter@contoso.example", text=letter("newsletter@contoso.example", subject="granted"))
+            self.assertEqual(code, 250, reply)
+            self.assertIn("accepted by localhost", reply)
+            code, reply = submit(session, "billing@contoso.example", text=letter("billing@contoso.example", subject="not granted"))
+        self.assertEqual(code, 250, reply)
+        self.assertIn("held: 554 5.2.252 SendAsDenied", reply)
+        self.assertIn("Add-RecipientPermission", reply)
+        mail, = self.twin.mail()
+        self.assertEqual(mail["subject"], "granted")
+
+
 if __name__ == "__main__":
     unittest.main()
