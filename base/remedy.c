@@ -9,13 +9,14 @@ enum { NAME_BYTES_MAX = 320 };
 
 static const struct {
 	const char *hole;
-	size_t at; /* in struct remedy_names */
+	size_t at, or_at; /* in struct remedy_names: the name, and what stands for it where it is empty */
 	const char *unknown[LANGUAGE_COUNT];
 } holes[] = {
-	{ "{mailbox}", offsetof(struct remedy_names, mailbox), { "<address>", "<adresse>" } },
-	{ "{client}", offsetof(struct remedy_names, client), { "<client>", "<client>" } },
-	{ "{sender}", offsetof(struct remedy_names, sender), { "<sender>", "<expéditeur>" } },
-	{ "{message}", offsetof(struct remedy_names, message), { "<id>", "<id>" } },
+	{ "{mailbox}", offsetof(struct remedy_names, mailbox), offsetof(struct remedy_names, mailbox), { "<address>", "<adresse>" } },
+	{ "{account}", offsetof(struct remedy_names, account), offsetof(struct remedy_names, mailbox), { "<address>", "<adresse>" } },
+	{ "{client}", offsetof(struct remedy_names, client), offsetof(struct remedy_names, client), { "<client>", "<client>" } },
+	{ "{sender}", offsetof(struct remedy_names, sender), offsetof(struct remedy_names, sender), { "<sender>", "<expéditeur>" } },
+	{ "{message}", offsetof(struct remedy_names, message), offsetof(struct remedy_names, message), { "<id>", "<id>" } },
 };
 
 static bool has_any(struct span s, const char *bytes)
@@ -77,12 +78,19 @@ static void put_name(struct buf *out, struct span name, const char *unknown)
 		buf_put(out, name);
 }
 
+static struct span name_at(const struct remedy_names *names, size_t at)
+{
+	return names ? *(const struct span *)((const char *)names + at) : (struct span){ "", 0 };
+}
+
 /* Fills the hole that `text` begins with; the size of the hole, or 0 where it is none. */
 static size_t fill_hole(struct buf *out, struct span text, enum language language, const struct remedy_names *names)
 {
 	for (size_t i = 0; i < sizeof holes / sizeof *holes; i++)
 		if (span_starts(text, span_of(holes[i].hole))) {
-			put_name(out, names ? *(const struct span *)((const char *)names + holes[i].at) : SPAN(""), holes[i].unknown[language]);
+			struct span name = name_at(names, holes[i].at);
+
+			put_name(out, name.size ? name : name_at(names, holes[i].or_at), holes[i].unknown[language]);
 			return strlen(holes[i].hole);
 		}
 	return 0;

@@ -15,12 +15,13 @@
 /* What is known where a remedy is shown; empty where it is not. */
 struct remedy_names {
 	struct span mailbox; /* its address */
+	struct span account; /* whose account signs in for it; empty: its own */
 	struct span client;  /* its name */
 	struct span sender;  /* the address that was to send */
 	struct span message; /* the id of what is queued */
 };
 
-/* Puts a remedy of a fault row, {mailbox}, {client}, {sender} and {message} filled in. `names` may be NULL. */
+/* Puts a remedy of a fault row, {mailbox}, {account}, {client}, {sender} and {message} filled in. `names` may be NULL. */
 void remedy_fill(struct buf *out, struct span pattern, enum language, const struct remedy_names *names);
 
 /* The same of a fault; nothing where there is nothing to do. */

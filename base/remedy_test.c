@@ -28,6 +28,8 @@ static void names_are_put_in(void **state)
 
 static void what_is_not_known_is_shown_as_such(void **state)
 {
+	filled("`{account}`", LANGUAGE_EN, &(struct remedy_names){ .mailbox = SPAN("a@x"), .account = SPAN("b@x") }, "`b@x`");
+	filled("`{account}`", LANGUAGE_FR, NULL, "`<adresse>`");
 	filled("`{mailbox} {client} {sender} {message}`", LANGUAGE_EN, NULL, "`<address> <client> <sender> <id>`");
 	filled("`{mailbox} {client} {sender} {message}`", LANGUAGE_FR, &(struct remedy_names){ 0 }, "`<adresse> <client> <expéditeur> <id>`");
 }
@@ -92,7 +94,7 @@ static size_t count(const char *text, const char *what)
 /* Every row: its holes stand in commands, are known, and are the same in both languages. */
 static void rows_have_known_holes_in_commands(void **state)
 {
-	static const char *const holes[] = { "{mailbox}", "{client}", "{sender}", "{message}" };
+	static const char *const holes[] = { "{mailbox}", "{account}", "{client}", "{sender}", "{message}" };
 	struct buf b;
 
 	buf_init(&b, 4096);

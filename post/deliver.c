@@ -259,15 +259,23 @@ static void finish(struct delivery *d)
 	post_try_ended(p);
 }
 
+/* For the remedy's commands. */
+static struct remedy_names names_of(const struct delivery *d)
+{
+	return (struct remedy_names){ .mailbox = post_mailbox_address(d->post, d->mail->mailbox), .account = post_account_address(d->post, d->mail->mailbox),
+				      .sender = d->envelope.sender, .client = d->envelope.client_name };
+}
+
 /* The refusal is on the disk. Where nobody waits any more, the sender is told by a report after all. */
 static void on_refusal_written(void *self)
 {
 	struct delivery *d = self;
+	const struct remedy_names names = names_of(d);
 
 	resubmit_forget(queue_resubmit(d->post->queue), d->mail->id);
 	if (settle_is_awaited(d->mail)) {
 		post_step(d->post, d->mail->id, "refused");
-		settle_refused(d->mail, d->first_refused);
+		settle_refused(d->mail, d->first_refused, &names);
 	} else {
 		make_report(d, true);
 	}
@@ -312,6 +320,7 @@ static void end_decided(struct delivery *d)
 
 static void settle_open(struct delivery *d)
 {
+	const struct remedy_names names = names_of(d);
 	const struct outcome *o = d->first_open;
 	char words[OUTCOME_WORDS_BYTES];
 	struct buf says;
@@ -322,7 +331,7 @@ static void settle_open(struct delivery *d)
 	buf_put(&says, d->held ? SPAN("held: ") : SPAN("queued: "));
 	if (d->held)
 		hold_words(&says, o->fault, outcome_words(o, words),
-			   &(struct remedy_names){ .mailbox = post_mailbox_address(d->post, d->mail->mailbox) });
+			   &names);
 	else
 		buf_print(&says, "%.*s%s", (int)outcome_words(o, words).size, words, d->end.unknown ? "; it may have arrived all the same" : "");
 	settle_queued(d->mail, buf_span(&says));

@@ -61,7 +61,7 @@ struct post {
 
 /* What the vault said of a mailbox; NULL when it has not. */
 struct known_mailbox {
-	uint64_t id, notice_mailbox;
+	uint64_t id, notice_mailbox, account;
 	bool enabled;
 	enum language language;
 	char address[SMTP_CLIENT_ADDRESS_BYTES + 1];
@@ -69,6 +69,9 @@ struct known_mailbox {
 	size_t way_count;
 };
 const struct known_mailbox *post_mailbox(const struct post *, uint64_t id);
+/* That of the mailbox whose account signs in for it, or empty. */
+struct span post_account_address(const struct post *, uint64_t id);
+
 /* The way to try a mailbox's mail by, first (`at` 0) and then; WAY_NONE behind the last. */
 enum way post_way(const struct post *, uint64_t mailbox, size_t at);
 /* Its address, or empty. */
@@ -142,7 +145,7 @@ void intake_free(struct post *);
 
 /* The one word to whoever waits for a message; `accepted` and `refused` say what the outcome says. */
 void settle_accepted(struct mail *, struct span says);
-void settle_refused(struct mail *, const struct outcome *);
+void settle_refused(struct mail *, const struct outcome *, const struct remedy_names *);
 void settle_queued(struct mail *, struct span says);
 bool settle_is_awaited(const struct mail *);
 

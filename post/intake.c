@@ -112,17 +112,15 @@ void settle_queued(struct mail *m, struct span says)
 		send_settled(m->waiter, 3, m->fault, 250, SPAN("2.0.0"), says);
 }
 
-void settle_refused(struct mail *m, const struct outcome *o)
+void settle_refused(struct mail *m, const struct outcome *o, const struct remedy_names *names)
 {
 	const struct fault_row *row = fault_row(o->fault);
-	const struct arrival *first = m->waiter;
 	bool is_theirs = o->code >= 500 && o->code < 600;
 	struct span enhanced = span_of(is_theirs && o->enhanced[0] == '5' ? o->enhanced : row->enhanced);
 	struct buf says;
 
 	buf_init(&says, 4096);
-	if (first)
-		hold_words(&says, o->fault, span_of(o->text), &(struct remedy_names){ .mailbox = post_mailbox_address(first->post, m->mailbox) });
+	hold_words(&says, o->fault, span_of(o->text), names);
 	while (m->waiter)
 		send_settled(m->waiter, 2, o->fault, is_theirs ? o->code : row->smtp, enhanced, buf_span(&says));
 	buf_free(&says);

@@ -23,6 +23,13 @@ struct span post_mailbox_address(const struct post *p, uint64_t id)
 	return span_of(k ? k->address : "");
 }
 
+struct span post_account_address(const struct post *p, uint64_t id)
+{
+	const struct known_mailbox *k = post_mailbox(p, id);
+
+	return post_mailbox_address(p, k ? k->account : 0);
+}
+
 enum way post_way(const struct post *p, uint64_t mailbox, size_t at)
 {
 	const struct known_mailbox *k = post_mailbox(p, mailbox);
@@ -54,6 +61,7 @@ void post_mailbox_state(struct post *p, const struct message_mailbox_state *m)
 	if (k) {
 		k->enabled = m->enabled;
 		k->notice_mailbox = m->notify_mailbox;
+		k->account = m->account;
 		k->language = m->language < LANGUAGE_COUNT ? (enum language)m->language : LANGUAGE_EN;
 		snprintf(k->address, sizeof k->address, "%.*s", SPAN_ARGS(m->address));
 		learn_ways(k, m->ways);

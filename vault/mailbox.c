@@ -117,7 +117,8 @@ static struct message state_of(const struct vault *v, const struct registry_mail
 	for (size_t i = 0; i < count; i++)
 		bytes[i] = (char)ways[i];
 	return MESSAGE_OF(mailbox_state, .mailbox = m->row.id, .enabled = m->row.enabled, .address = m->row.address,
-			  .notify_mailbox = o ? o->row.notice_mailbox : 0, .language = (uint8_t)m->row.language, .ways = { bytes, count });
+			  .notify_mailbox = o ? o->row.notice_mailbox : 0, .language = (uint8_t)m->row.language, .ways = { bytes, count },
+			  .account = mailbox_account(v, m)->row.id);
 }
 
 void mailbox_tell(struct vault *v, const struct registry_mailbox *m)

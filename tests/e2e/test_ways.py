@@ -85,9 +85,9 @@ class Shared(Case):
             self.assertEqual(code, 250, reply)
             self.assertIn("accepted by localhost", reply)
             code, reply = submit(session, "billing@contoso.example", text=letter("billing@contoso.example", subject="not granted"))
-        self.assertEqual(code, 250, reply)
-        self.assertIn("held: 554 5.2.252 SendAsDenied", reply)
-        self.assertIn("Add-RecipientPermission", reply)
+        self.assertEqual(code, 554, reply)
+        self.assertIn("5.2.252 SendAsDenied; alex@contoso.example not allowed to send as billing@contoso.example", reply)
+        self.assertIn("`Add-RecipientPermission billing@contoso.example -Trustee alex@contoso.example -AccessRights SendAs`", reply.replace("\n5.2.252 ", ""))
         mail, = self.twin.mail()
         self.assertEqual(mail["subject"], "granted")
 
