@@ -93,6 +93,10 @@ bool stream_credentials(const struct stream *, struct stream_credentials *out);
 struct span stream_tls_version(const struct stream *);
 struct span stream_tls_cipher(const struct stream *);
 
+/* Appends the host names, parted by blanks, of the certificate that the client at the other end showed and that an authority of `client_ca_pem`
+ * answers for; nothing where there is none such. */
+void stream_tls_names(const struct stream *, struct buf *out);
+
 /* A listening socket. */
 struct listener;
 

@@ -68,13 +68,21 @@ static void established(struct stream *s)
 	stream_wake(s);
 }
 
+/* As the real one: what was shown is not kept behind the handshake. */
+static void forget_shown(struct stream *s)
+{
+	if (null_tls_shown(s->tls).size)
+		tls_drop(&s->tls);
+}
+
 static void welcomed(struct stream *s, struct span certificate)
 {
 	const char *why = null_tls_verify(s->tls, certificate, span_of(s->host_name));
 
 	if (!why) {
-		send_text(s, SEGMENT_FINISHED, SPAN(""));
+		send_text(s, SEGMENT_FINISHED, null_tls_shown(s->tls));
 		established(s);
+		forget_shown(s);
 		return;
 	}
 	send_text(s, SEGMENT_ALERT, span_of(why));
@@ -91,6 +99,7 @@ void stream_shake(struct stream *s)
 		s->tls_state = TLS_SERVER_WELCOMED;
 		send_text(s, SEGMENT_WELCOME, null_tls_certificate(s->tls));
 	} else if (s->tls_state == TLS_SERVER_WELCOMED && kind == SEGMENT_FINISHED) {
+		buf_put(&s->shown, (struct span){ first->bytes, first->size });
 		established(s);
 	} else if (s->tls_state == TLS_CLIENT_WAITS && kind == SEGMENT_WELCOME) {
 		welcomed(s, (struct span){ first->bytes, first->size });
@@ -113,4 +122,10 @@ struct span stream_tls_version(const struct stream *s)
 struct span stream_tls_cipher(const struct stream *s)
 {
 	return s->tls_state == TLS_ON ? SPAN("TLS_AES_256_GCM_SHA384") : SPAN("");
+}
+
+void stream_tls_names(const struct stream *s, struct buf *out)
+{
+	if (s->tls_state == TLS_ON && s->tls)
+		buf_put(out, null_tls_names(s->tls, buf_span(&s->shown)));
 }

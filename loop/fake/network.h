@@ -17,7 +17,7 @@ enum segment_kind {
 	SEGMENT_HEARD,  /* an acknowledgement of `size` bytes */
 	SEGMENT_HELLO,  /* of a TLS client: `bytes` is the host name wanted */
 	SEGMENT_WELCOME, /* of a TLS server: `bytes` is its certificate */
-	SEGMENT_FINISHED, /* the client believes it */
+	SEGMENT_FINISHED, /* the client believes it: `bytes` is what it shows of itself, if anything */
 	SEGMENT_ALERT,  /* it does not: `bytes` says why */
 };
 

@@ -10,5 +10,11 @@
 /* The certificate of a server context. */
 struct span null_tls_certificate(const struct tls *);
 
+/* The certificate that a client context shows, or an empty span. */
+struct span null_tls_shown(const struct tls *);
+
+/* The names of a client's certificate that a server context believes; empty where it does not. */
+struct span null_tls_names(const struct tls *, struct span certificate);
+
 /* NULL when a client context believes it for that host name, else why not. */
 const char *null_tls_verify(const struct tls *, struct span certificate, struct span host_name);

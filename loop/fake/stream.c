@@ -32,6 +32,7 @@ static struct stream *stream_new(struct loop *loop, const struct stream_events *
 	loop->streams = s;
 	buf_init(&s->unread, STREAM_UNREAD_BYTES);
 	buf_init(&s->unsent, STREAM_UNSENT_BYTES);
+	buf_init(&s->shown, STREAM_UNREAD_BYTES);
 	timer_init(&s->turn, loop, turn, s);
 	timer_init(&s->deadline, loop, late, s);
 	return s;
@@ -43,6 +44,7 @@ static void stream_free(struct stream *s)
 	free(s->fd_places);
 	buf_wipe(&s->unread);
 	buf_wipe(&s->unsent);
+	buf_free(&s->shown);
 	free(s);
 }
 

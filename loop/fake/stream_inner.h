@@ -22,6 +22,7 @@ struct stream {
 	struct tls *tls;
 	char host_name[256];
 	struct buf unread, unsent;
+	struct buf shown; /* a TLS client's certificate, at the server */
 	size_t asked_unsent;
 	int *fds;
 	size_t fd_count;

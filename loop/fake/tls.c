@@ -12,6 +12,7 @@ struct tls {
 	size_t holders;
 	bool is_server;
 	struct buf text; /* a server's certificate; a client's authorities */
+	struct buf other; /* a server's clients' authorities; what a client shows */
 };
 
 #define CERTIFICATE_HEAD "null certificate"
@@ -58,7 +59,7 @@ static bool is_named(struct span words, struct span wanted)
 	return false;
 }
 
-static struct tls *tls_new(bool is_server, struct span text)
+static struct tls *tls_new(bool is_server, struct span text, struct span other)
 {
 	struct tls *t = calloc(1, sizeof *t);
 
@@ -67,7 +68,8 @@ static struct tls *tls_new(bool is_server, struct span text)
 	t->holders = 1;
 	t->is_server = is_server;
 	buf_init(&t->text, 4 * 1024 * 1024);
-	if (!buf_put(&t->text, text))
+	buf_init(&t->other, 4 * 1024 * 1024);
+	if (!buf_put(&t->text, text) || !buf_put(&t->other, other))
 		panic("a certificate text of over 4 MB");
 	return t;
 }
@@ -86,7 +88,7 @@ enum fault tls_server_new(struct tls **out, const struct tls_server_settings *se
 		return refuse(why_out, "there is no certificate");
 	if (!settings->key_pem.size)
 		return refuse(why_out, "there is no key for the certificate");
-	*out = tls_new(true, settings->certificate_pem);
+	*out = tls_new(true, settings->certificate_pem, settings->client_ca_pem);
 	return FAULT_OK;
 }
 
@@ -95,7 +97,18 @@ enum fault tls_client_new(struct tls **out, struct span ca_pem, const char **why
 	*out = NULL;
 	if (!span_trim(ca_pem).size)
 		return refuse(why_out, "the CA bundle is empty");
-	*out = tls_new(false, ca_pem);
+	*out = tls_new(false, ca_pem, SPAN(""));
+	return FAULT_OK;
+}
+
+enum fault tls_client_certified(struct tls **out, const struct tls *trusting, struct span certificate_pem, struct span key_pem, const char **why_out)
+{
+	*out = NULL;
+	if (!certificate_pem.size)
+		return refuse(why_out, "there is no certificate");
+	if (!key_pem.size)
+		return refuse(why_out, "there is no key for the certificate");
+	*out = tls_new(false, buf_span(&trusting->text), certificate_pem);
 	return FAULT_OK;
 }
 
@@ -113,15 +126,17 @@ void tls_drop(struct tls **tls)
 	if (!t || --t->holders)
 		return;
 	buf_wipe(&t->text);
+	buf_wipe(&t->other);
 	free(t);
 }
 
 int64_t tls_ends_at_ms(const struct tls *t)
 {
+	const struct buf *own = t->is_server ? &t->text : &t->other;
 	uint64_t ends;
 
-	if (!t->is_server || !span_number(line_of(buf_span(&t->text), SPAN("ends ")), &ends))
-		return t->is_server ? INT64_MAX : 0;
+	if (!own->size || !span_number(line_of(buf_span(own), SPAN("ends ")), &ends))
+		return own->size ? INT64_MAX : 0;
 	return (int64_t)ends;
 }
 
@@ -130,10 +145,15 @@ struct span null_tls_certificate(const struct tls *t)
 	return buf_span(&t->text);
 }
 
-/* Whether one of the bundle's authorities has that name. */
-static bool trusts(const struct tls *t, struct span authority)
+struct span null_tls_shown(const struct tls *t)
 {
-	struct span rest = buf_span(&t->text), line;
+	return t->is_server ? SPAN("") : buf_span(&t->other);
+}
+
+/* Whether one of the bundle's authorities has that name. */
+static bool trusts(struct span rest, struct span authority)
+{
+	struct span line;
 
 	while (span_cut(&rest, '\n', &line))
 		if (span_starts(line, SPAN("name ")) && span_equal(span_slice(line, 5, line.size), authority))
@@ -147,11 +167,22 @@ const char *null_tls_verify(const struct tls *t, struct span certificate, struct
 
 	if (!span_starts(certificate, SPAN(CERTIFICATE_HEAD)))
 		return NULL;
-	if (!trusts(t, line_of(certificate, SPAN("by "))))
+	if (!trusts(buf_span(&t->text), line_of(certificate, SPAN("by "))))
 		return "unable to get local issuer certificate";
 	if (span_number(line_of(certificate, SPAN("ends ")), &ends) && (int64_t)ends < clock_wall_ms())
 		return "certificate has expired";
 	if (!is_named(line_of(certificate, SPAN("names ")), host_name))
 		return "hostname mismatch";
 	return NULL;
+}
+
+struct span null_tls_names(const struct tls *t, struct span certificate)
+{
+	uint64_t ends;
+
+	if (!t->is_server || !t->other.size || !span_starts(certificate, SPAN(CERTIFICATE_HEAD)) ||
+	    !trusts(buf_span(&t->other), line_of(certificate, SPAN("by "))) ||
+	    (span_number(line_of(certificate, SPAN("ends ")), &ends) && (int64_t)ends < clock_wall_ms()))
+		return SPAN("");
+	return line_of(certificate, SPAN("names "));
 }

@@ -270,6 +270,49 @@ static void certificates_are_checked(void **state)
 	assert_string_equal(s.why, "certificate has expired");
 }
 
+/* What the server knows of a client's certificate by `authority`, where it trusts "owner". */
+static void shown(const char *authority, int64_t ends_at_ms, bool asks, const char *wanted)
+{
+	char certificate[512], own[512], trusted[128], clients[128], names[64];
+	struct tls_server_settings settings = { .key_pem = SPAN("key") };
+	struct speaker server, talker;
+	struct tls *trusting;
+	struct buf log, out;
+
+	begin(3, &log);
+	settings.client_ca_pem = asks ? world_authority(clients, "owner") : SPAN("");
+	serve(&server, "server");
+	talk(&talker, "talker", 0);
+	settings.certificate_pem = world_certificate(certificate, "mail.example", "twin", (WALL + 1000) * 1000ll);
+	assert_int_equal(tls_server_new(&server.tls, &settings, NULL), FAULT_OK);
+	assert_int_equal(tls_client_new(&trusting, world_authority(trusted, "twin"), NULL), FAULT_OK);
+	assert_int_equal(tls_client_certified(&talker.tls, trusting, world_certificate(own, "gw.example b.example", authority, ends_at_ms), SPAN("key"), NULL),
+			 FAULT_OK);
+	assert_int_equal(tls_ends_at_ms(talker.tls), ends_at_ms);
+	tls_drop(&trusting);
+	talker.host = "mail.example";
+	talker.sends = 3;
+	world_run_until(1000, NULL, NULL);
+	assert_int_equal(talker.fault, FAULT_OK);
+	buf_over(&out, names, sizeof names);
+	stream_tls_names(server.stream, &out);
+	buf_put_byte(&out, 0);
+	assert_string_equal(names, wanted);
+	leave(&talker);
+	leave(&server);
+	end(&log);
+}
+
+static void clients_show_certificates(void **state)
+{
+	int64_t later = (WALL + 1000) * 1000ll;
+
+	shown("owner", later, true, "gw.example b.example");
+	shown("other", later, true, "");
+	shown("owner", (WALL - 1) * 1000ll, true, "");
+	shown("owner", later, false, "");
+}
+
 static void text_where_tls_is_due_fails(void **state)
 {
 	struct speaker server, talker;
@@ -371,5 +414,5 @@ static void signals_and_arrangements_come_in_time(void **state)
 }
 
 TESTS(one_seed_gives_one_log, the_dead_fall_silent_and_others_hear_of_it, roads_close_fall_silent_and_are_cut,
-      certificates_are_checked, text_where_tls_is_due_fails, jobs_of_one_thread_keep_their_order,
+      certificates_are_checked, clients_show_certificates, text_where_tls_is_due_fails, jobs_of_one_thread_keep_their_order,
       signals_and_arrangements_come_in_time)

@@ -106,6 +106,23 @@ static bool expect(SSL *ssl, const char *host)
 	return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
+/* The connection shows it, not the context: so it is gone when the handshake is. */
+static void show_identity(struct cipher *c)
+{
+	const struct tls_identity *i = tls_identity(c->tls);
+
+	if (i && SSL_use_cert_and_key(c->ssl, i->leaf, i->key, i->chain, 1) != 1)
+		panic("a certificate that was read cannot be shown");
+}
+
+static void forget_identity(struct cipher *c)
+{
+	if (!c->tls || !tls_identity(c->tls))
+		return;
+	SSL_certs_clear(c->ssl);
+	tls_drop(&c->tls);
+}
+
 struct cipher *cipher_client_new(struct tls *tls, struct span host_name, struct buf *out)
 {
 	struct cipher *c = make(tls, out);
@@ -120,6 +137,7 @@ struct cipher *cipher_client_new(struct tls *tls, struct span host_name, struct 
 	/* A name that can't be verified must fail, not pass: ".invalid" belongs to nobody (RFC 6761 6.4). */
 	if (!*host || !expect(c->ssl, host))
 		X509_VERIFY_PARAM_set1_host(SSL_get0_param(c->ssl), "unverifiable.invalid", 0);
+	show_identity(c);
 	SSL_set_connect_state(c->ssl);
 	return c;
 }
@@ -146,7 +164,7 @@ static enum fault failed(struct cipher *c, const char *doing)
 {
 	unsigned long code = ERR_peek_last_error();
 	const char *reason = code ? ERR_reason_error_string(code) : NULL;
-	long verified = SSL_get_verify_result(c->ssl);
+	long verified = SSL_is_server(c->ssl) ? X509_V_OK : SSL_get_verify_result(c->ssl);
 
 	ERR_clear_error();
 	c->in = (struct span){ 0 };
@@ -164,6 +182,8 @@ enum fault cipher_shake(struct cipher *c)
 
 	ERR_clear_error();
 	done = SSL_do_handshake(c->ssl);
+	if (done == 1)
+		forget_identity(c);
 	if (done == 1 || SSL_get_error(c->ssl, done) == SSL_ERROR_WANT_READ)
 		return FAULT_OK;
 	return failed(c, "handshake");
@@ -226,4 +246,25 @@ struct span cipher_version(const struct cipher *c)
 struct span cipher_name(const struct cipher *c)
 {
 	return span_of(SSL_get_cipher_name(c->ssl));
+}
+
+void cipher_names(const struct cipher *c, struct buf *out)
+{
+	X509 *leaf = SSL_is_server(c->ssl) && SSL_get_verify_result(c->ssl) == X509_V_OK ? SSL_get0_peer_certificate(c->ssl) : NULL;
+	GENERAL_NAMES *names = leaf ? X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL) : NULL;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		struct span text;
+
+		if (name->type != GEN_DNS)
+			continue;
+		text = (struct span){ (const char *)ASN1_STRING_get0_data(name->d.dNSName), (size_t)ASN1_STRING_length(name->d.dNSName) };
+		if (memchr(text.at, '\0', text.size) || span_find_byte(text, ' ') != text.size)
+			continue;
+		if (out->size)
+			buf_put_byte(out, ' ');
+		buf_put(out, text);
+	}
+	GENERAL_NAMES_free(names);
 }

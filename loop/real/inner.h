@@ -155,7 +155,18 @@ const char *cipher_why(const struct cipher *);
 struct span cipher_version(const struct cipher *);
 struct span cipher_name(const struct cipher *);
 
+/* As stream_tls_names() has it. */
+void cipher_names(const struct cipher *, struct buf *out);
+
 /* --- tls.c */
 
 /* The context that connections of this identity are made from; borrowed. */
 SSL_CTX *tls_context(const struct tls *);
+
+/* What a client shows where it is asked, and the key that proves it; NULL for nothing. Borrowed. */
+struct tls_identity {
+	X509 *leaf;
+	EVP_PKEY *key;
+	STACK_OF(X509) * chain;
+};
+const struct tls_identity *tls_identity(const struct tls *);

@@ -277,6 +277,12 @@ struct span stream_tls_cipher(const struct stream *s)
 	return s->phase == ENCRYPTED ? cipher_name(s->cipher) : SPAN("");
 }
 
+void stream_tls_names(const struct stream *s, struct buf *out)
+{
+	if (s->phase == ENCRYPTED)
+		cipher_names(s->cipher, out);
+}
+
 int stream_pair(int fds_out[2])
 {
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds_out);

@@ -384,8 +384,75 @@ static void contexts_are_replaced_without_dropping(void **state)
 	scene_free(&s);
 }
 
+/* --- certificates of clients */
+
+/* A server that asks clients for a certificate of `ca`; what it knows of this one, and whether the client is through. */
+static bool shown(struct test_leaf leaf, struct test_pki *pki, struct span ca, struct span host, char names_out[256])
+{
+	struct test_leaf server = test_pki_leaf(pki, &(struct test_flaw){ 0 });
+	struct tls_server_settings settings = { server.certificate_pem, server.key_pem, .lowest = TLS_VERSION_1_2, .client_ca_pem = ca };
+	struct tls *trusting;
+	struct scene s;
+	struct buf names;
+	bool through;
+
+	scene_init(&s, &(struct test_flaw){ 0 }, NULL);
+	tls_drop(&s.server);
+	tls_drop(&s.client);
+	s.host = host;
+	assert_int_equal(tls_server_new(&s.server, &settings, NULL), FAULT_OK);
+	assert_int_equal(tls_client_new(&trusting, pki->root_pem, NULL), FAULT_OK);
+	if (leaf.key_pem.size)
+		assert_int_equal(tls_client_certified(&s.client, trusting, leaf.certificate_pem, leaf.key_pem, NULL), FAULT_OK);
+	else
+		s.client = tls_hold(trusting);
+	tls_drop(&trusting);
+	s.left.on_opened = start_server;
+	s.right.on_opened = start_client;
+	s.right.stop_at = 11;
+	s.right.stops_when_ended = true;
+	test_run(s.loop);
+	through = s.right.fault == FAULT_OK;
+	buf_over(&names, names_out, 256);
+	stream_tls_names(s.left.stream, &names);
+	buf_put_byte(&names, 0);
+	scene_free(&s);
+	return through;
+}
+
+static void clients_show_certificates(void **state)
+{
+	struct test_leaf good, server_only, stranger, old, none = { { 0 }, { 0 } };
+	struct test_pki pki, other;
+	char names[256];
+
+	test_pki_init(&pki);
+	test_pki_init(&other);
+	good = test_pki_leaf(&pki, &(struct test_flaw){ .names = "DNS:mail.example, DNS:*.example, IP:127.0.0.1", .usage = "clientAuth" });
+	server_only = test_pki_leaf(&pki, &(struct test_flaw){ .names = "DNS:mail.example" });
+	stranger = test_pki_leaf(&other, &(struct test_flaw){ .names = "DNS:mail.example" });
+	old = test_pki_leaf(&pki, &(struct test_flaw){ .names = "DNS:mail.example", .starts_days = -9, .ends_days = -1 });
+	assert_true(shown(good, &pki, pki.root_pem, SPAN("localhost"), names));
+	assert_string_equal(names, "mail.example *.example");
+	assert_true(shown(server_only, &pki, pki.root_pem, SPAN("localhost"), names));
+	assert_string_equal(names, "mail.example");
+	/* who is not believed, or shows nothing, is let in without a name; who is not asked shows nothing */
+	assert_true(shown(stranger, &pki, pki.root_pem, SPAN("localhost"), names));
+	assert_string_equal(names, "");
+	assert_true(shown(old, &pki, pki.root_pem, SPAN("localhost"), names));
+	assert_string_equal(names, "");
+	assert_true(shown(none, &pki, pki.root_pem, SPAN("localhost"), names));
+	assert_string_equal(names, "");
+	assert_true(shown(good, &pki, SPAN(""), SPAN("localhost"), names));
+	assert_string_equal(names, "");
+	/* and the server is verified as ever */
+	assert_false(shown(good, &pki, pki.root_pem, SPAN("other.example"), names));
+	test_pki_free(&pki);
+	test_pki_free(&other);
+}
+
 TESTS(implicit_tls, much_each_way, starttls_after_what_is_unsent, leftovers_begin_the_handshake, leftovers_can_be_seen,
       t_starttls_03_injected_bytes_are_no_handshake, t_starttls_08_right_name, t_starttls_08_wrong_name,
       t_starttls_08_expired, t_starttls_08_self_signed, t_starttls_08_wrong_usage, t_starttls_08_embedded_nul,
       t_starttls_08_wildcard_depth, t_starttls_08_sha1, t_starttls_08_unknown_ca, t_starttls_10_alpn,
-      a_handshake_broken_off, contexts_are_replaced_without_dropping)
+      a_handshake_broken_off, contexts_are_replaced_without_dropping, clients_show_certificates)

@@ -16,6 +16,7 @@ enum { ALPN_BYTES = 32 };
 struct tls {
 	unsigned references;
 	SSL_CTX *context;
+	struct tls_identity shown; /* by a client; zeroed for none */
 	char alpn[ALPN_BYTES]; /* one size byte, then the name (RFC 7301 3.1) */
 	unsigned alpn_size;
 	int64_t ends_at_ms;
@@ -81,6 +82,28 @@ static X509 *read_chain(struct span pem, STACK_OF(X509) * chain)
 	return leaf;
 }
 
+static void drop_identity(struct tls_identity *i)
+{
+	sk_X509_pop_free(i->chain, X509_free);
+	X509_free(i->leaf);
+	EVP_PKEY_free(i->key); /* OpenSSL overwrites its numbers */
+	*i = (struct tls_identity){ 0 };
+}
+
+/* NULL, or what is wrong. */
+static const char *read_identity(struct tls_identity *i, struct span certificate_pem, struct span key_pem)
+{
+	BIO *bio = open_pem(key_pem);
+
+	*i = (struct tls_identity){ .chain = sk_X509_new_null() };
+	i->leaf = read_chain(certificate_pem, i->chain);
+	i->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+	BIO_free(bio);
+	if (!i->leaf)
+		return "the certificate file holds no certificate";
+	return i->key ? NULL : "the key file holds no key that can be read without a password";
+}
+
 static int64_t end_of(const X509 *leaf)
 {
 	struct tm t = { 0 };
@@ -91,24 +114,14 @@ static int64_t end_of(const X509 *leaf)
 /* OpenSSL refuses a key of another certificate itself. */
 static const char *use_certificate(struct tls *t, struct span certificate_pem, struct span key_pem)
 {
-	STACK_OF(X509) *chain = sk_X509_new_null();
-	X509 *leaf = read_chain(certificate_pem, chain);
-	BIO *bio = open_pem(key_pem);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
-	const char *wrong = NULL;
+	struct tls_identity i;
+	const char *wrong = read_identity(&i, certificate_pem, key_pem);
 
-	if (!leaf)
-		wrong = "the certificate file holds no certificate";
-	else if (!key)
-		wrong = "the key file holds no key that can be read without a password";
-	else if (SSL_CTX_use_cert_and_key(t->context, leaf, key, chain, 1) != 1)
+	if (!wrong && SSL_CTX_use_cert_and_key(t->context, i.leaf, i.key, i.chain, 1) != 1)
 		wrong = "the certificate and the key do not go together";
-	else if (!t->ends_at_ms || end_of(leaf) < t->ends_at_ms)
-		t->ends_at_ms = end_of(leaf);
-	sk_X509_pop_free(chain, X509_free);
-	X509_free(leaf);
-	EVP_PKEY_free(key);
-	BIO_free(bio);
+	if (!wrong && (!t->ends_at_ms || end_of(i.leaf) < t->ends_at_ms))
+		t->ends_at_ms = end_of(i.leaf);
+	drop_identity(&i);
 	return wrong;
 }
 
@@ -156,6 +169,43 @@ static bool set_versions(struct tls *t, enum tls_version lowest)
 			   : "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:!PSK:!SRP:@SECLEVEL=2") == 1;
 }
 
+static size_t trust(SSL_CTX *context, struct span ca_pem)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	BIO *bio = open_pem(ca_pem);
+	X509 *next;
+	size_t count = 0;
+
+	while (bio && (next = PEM_read_bio_X509(bio, NULL, no_password, NULL))) {
+		count += X509_STORE_add_cert(store, next) == 1;
+		X509_free(next);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return count;
+}
+
+/* The handshake goes on whatever a client shows; what holds is asked afterwards. */
+static int on_client_certificate(int holds, X509_STORE_CTX *chain)
+{
+	return 1;
+}
+
+/* Certificates of today are for servers even where a client shows them: public authorities sign no others any more. */
+static const char *ask_clients(struct tls *t, struct span ca_pem)
+{
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(t->context);
+
+	if (!ca_pem.size)
+		return NULL;
+	if (!trust(t->context, ca_pem))
+		return "the clients' CA bundle holds no certificate";
+	SSL_CTX_set_verify(t->context, SSL_VERIFY_PEER, on_client_certificate);
+	SSL_CTX_set_session_id_context(t->context, (const unsigned char *)"postern", 7);
+	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
+	return X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_ANY) == 1 ? NULL : "clients cannot be asked for certificates";
+}
+
 static const char *set_up_server(struct tls *t, const struct tls_server_settings *s)
 {
 	const char *wrong;
@@ -171,7 +221,7 @@ static const char *set_up_server(struct tls *t, const struct tls_server_settings
 	wrong = use_certificate(t, s->certificate_pem, s->key_pem);
 	if (!wrong && s->second_certificate_pem.size)
 		wrong = use_certificate(t, s->second_certificate_pem, s->second_key_pem);
-	return wrong;
+	return wrong ? wrong : ask_clients(t, s->client_ca_pem);
 }
 
 enum fault tls_server_new(struct tls **out, const struct tls_server_settings *settings, const char **why_out)
@@ -188,22 +238,6 @@ enum fault tls_server_new(struct tls **out, const struct tls_server_settings *se
 	ERR_clear_error();
 	*out = t;
 	return FAULT_OK;
-}
-
-static size_t trust(SSL_CTX *context, struct span ca_pem)
-{
-	X509_STORE *store = SSL_CTX_get_cert_store(context);
-	BIO *bio = open_pem(ca_pem);
-	X509 *next;
-	size_t count = 0;
-
-	while (bio && (next = PEM_read_bio_X509(bio, NULL, no_password, NULL))) {
-		count += X509_STORE_add_cert(store, next) == 1;
-		X509_free(next);
-	}
-	BIO_free(bio);
-	ERR_clear_error();
-	return count;
 }
 
 enum fault tls_client_new(struct tls **out, struct span ca_pem, const char **why_out)
@@ -226,6 +260,31 @@ enum fault tls_client_new(struct tls **out, struct span ca_pem, const char **why
 	return FAULT_OK;
 }
 
+enum fault tls_client_certified(struct tls **out, const struct tls *trusting, struct span certificate_pem, struct span key_pem, const char **why_out)
+{
+	struct tls *t = calloc(1, sizeof *t);
+	const char *wrong;
+
+	*out = NULL;
+	if (!t)
+		panic("out of memory");
+	ERR_clear_error();
+	t->references = 1;
+	t->context = trusting->context;
+	SSL_CTX_up_ref(t->context);
+	wrong = read_identity(&t->shown, certificate_pem, key_pem);
+	if (!wrong && X509_check_private_key(t->shown.leaf, t->shown.key) != 1)
+		wrong = "the certificate and the key do not go together";
+	if (wrong) {
+		say_why(why_out, wrong);
+		tls_drop(&t);
+		return FAULT_TLS_FAILED;
+	}
+	t->ends_at_ms = end_of(t->shown.leaf);
+	*out = t;
+	return FAULT_OK;
+}
+
 struct tls *tls_hold(struct tls *t)
 {
 	t->references++;
@@ -239,6 +298,7 @@ void tls_drop(struct tls **tls)
 	*tls = NULL;
 	if (!t || --t->references)
 		return;
+	drop_identity(&t->shown);
 	SSL_CTX_free(t->context);
 	free(t);
 }
@@ -251,4 +311,9 @@ int64_t tls_ends_at_ms(const struct tls *t)
 SSL_CTX *tls_context(const struct tls *t)
 {
 	return t->context;
+}
+
+const struct tls_identity *tls_identity(const struct tls *t)
+{
+	return t->shown.key ? &t->shown : NULL;
 }

@@ -42,6 +42,33 @@ static void a_certificate_needs_its_key(void **state)
 	test_pki_free(&pki);
 }
 
+static void a_client_certificate_needs_its_key(void **state)
+{
+	struct test_pki pki;
+	struct test_leaf one, other;
+	struct tls *trusting, *tls;
+	const char *why = NULL;
+
+	test_pki_init(&pki);
+	one = test_pki_leaf(&pki, &(struct test_flaw){ 0 });
+	other = test_pki_leaf(&pki, &(struct test_flaw){ 0 });
+	const struct test_leaf rows[] = { { one.certificate_pem, other.key_pem }, { one.certificate_pem, { "", 0 } }, { { "", 0 }, one.key_pem },
+					  { one.key_pem, one.key_pem } };
+
+	assert_int_equal(tls_client_new(&trusting, pki.root_pem, NULL), FAULT_OK);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		assert_int_equal(tls_client_certified(&tls, trusting, rows[i].certificate_pem, rows[i].key_pem, &why), FAULT_TLS_FAILED);
+		assert_null(tls);
+		assert_true(strlen(why) > 0);
+	}
+	assert_int_equal(tls_client_certified(&tls, trusting, one.certificate_pem, one.key_pem, &why), FAULT_OK);
+	assert_true(llabs(tls_ends_at_ms(tls) - clock_wall_ms() - 30LL * 86400 * 1000) < 60 * 1000);
+	assert_int_equal(tls_ends_at_ms(trusting), 0);
+	tls_drop(&trusting);
+	tls_drop(&tls);
+	test_pki_free(&pki);
+}
+
 static void a_key_with_a_password_is_refused(void **state)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -237,5 +264,5 @@ static void t_starttls_09_renegotiation_is_refused(void **state)
 	test_pki_free(&pki);
 }
 
-TESTS(a_certificate_needs_its_key, a_key_with_a_password_is_refused, an_empty_bundle_trusts_nobody, lowest_versions,
+TESTS(a_certificate_needs_its_key, a_client_certificate_needs_its_key, a_key_with_a_password_is_refused, an_empty_bundle_trusts_nobody, lowest_versions,
       t_starttls_09_nothing_weak, t_starttls_09_renegotiation_is_refused)
