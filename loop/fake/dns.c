@@ -25,17 +25,25 @@ struct dns_question {
 	struct timer timer;
 	struct dns *dns;
 	struct dns_answer answer;
+	struct dns_exchangers exchangers;
 	void (*done)(void *self, const struct dns_answer *);
+	void (*exchange_done)(void *self, const struct dns_exchangers *);
 	void *self;
 	struct dns_question *next;
 };
+
+static struct {
+	char domain[LONGEST_NAME + 1], hosts[512];
+	bool silent;
+} domains[NAMES_MAX];
+static size_t domain_count;
 
 static struct known names[NAMES_MAX];
 static size_t name_count;
 
 void dns_end(void)
 {
-	name_count = 0;
+	name_count = domain_count = 0;
 }
 
 static struct known *known(struct span host)
@@ -153,6 +161,71 @@ struct dns_question *dns_resolve(struct dns *dns, struct span host, uint16_t por
 	timer_init(&q->timer, dns->loop, answer, q);
 	timer_after(&q->timer, resolve(&q->answer, host, port));
 	world_note("asks for the address of %.*s", SPAN_ARGS(host));
+	return q;
+}
+
+void world_exchangers(const char *domain, const char *hosts)
+{
+	size_t at = 0;
+
+	while (at < domain_count && strcmp(domains[at].domain, domain) != 0)
+		at++;
+	ASSERT(at < NAMES_MAX);
+	domain_count = at == domain_count ? at + 1 : domain_count;
+	snprintf(domains[at].domain, sizeof domains[at].domain, "%s", domain);
+	snprintf(domains[at].hosts, sizeof domains[at].hosts, "%s", hosts ? hosts : "");
+	domains[at].silent = !hosts;
+	world_note("mail for %s goes to %s", domain, hosts ? hosts : "nobody who answers");
+}
+
+static void answer_exchangers(void *self)
+{
+	struct dns_question *q = self;
+	struct dns_exchangers copy = q->exchangers;
+	void (*done)(void *, const struct dns_exchangers *) = q->exchange_done;
+	void *whom = q->self;
+
+	question_free(q);
+	done(whom, &copy);
+}
+
+static void add_exchanger(struct dns_exchangers *e, struct span host)
+{
+	if (host.size && e->count < DNS_EXCHANGERS_MAX)
+		snprintf(e->hosts[e->count++], DNS_NAME_BYTES, "%.*s", SPAN_ARGS(host));
+}
+
+static int exchangers_of(struct dns_exchangers *e, struct span domain)
+{
+	for (size_t i = 0; i < domain_count; i++) {
+		struct span rest = span_of(domains[i].hosts), host;
+
+		if (!span_equal_fold(span_of(domains[i].domain), domain))
+			continue;
+		while (rest.size && span_cut(&rest, ' ', &host))
+			add_exchanger(e, host);
+		e->fault = domains[i].silent ? FAULT_TIMEOUT : e->count ? FAULT_OK : FAULT_NO_ADDRESS;
+		return domains[i].silent ? SILENT_MS : world_between(0, 30);
+	}
+	e->fault = FAULT_NO_ADDRESS;
+	if (known(domain)) {
+		add_exchanger(e, domain);
+		e->fault = FAULT_OK;
+	}
+	return world_between(1, 30);
+}
+
+struct dns_question *dns_exchange(struct dns *dns, struct span domain, void (*done)(void *self, const struct dns_exchangers *), void *self)
+{
+	struct dns_question *q = calloc(1, sizeof *q);
+
+	if (!q)
+		panic("out of memory");
+	*q = (struct dns_question){ .dns = dns, .exchange_done = done, .self = self, .next = dns->questions };
+	dns->questions = q;
+	timer_init(&q->timer, dns->loop, answer_exchangers, q);
+	timer_after(&q->timer, exchangers_of(&q->exchangers, domain));
+	world_note("asks who takes mail for %.*s", SPAN_ARGS(domain));
 	return q;
 }
 

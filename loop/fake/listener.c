@@ -206,7 +206,7 @@ bool network_connect(const struct address *to, const struct address *source, str
 	c = network_connection(to->family == ADDRESS_PATH);
 	c->made_to = *to;
 	c->made_to_known = true;
-	c->ends[0].local = source ? *source : source_for(to);
+	c->ends[0].local = source && !is_any(source) ? *source : source_for(to);
 	if (!c->ends[0].local.port && to->family != ADDRESS_PATH)
 		c->ends[0].local.port = next_port++;
 	c->ends[1].local = *to;

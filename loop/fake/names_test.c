@@ -11,6 +11,7 @@ struct asker {
 	struct stream *stream;
 	enum fault fault;
 	int64_t at_ms;
+	char first[64];
 };
 
 static void enter(struct asker *a)
@@ -150,4 +151,68 @@ static void no_road_is_said(void **state)
 	leave(&a);
 }
 
-TESTS(names_are_what_the_scenario_says, a_dead_road_costs_a_moment_only, no_road_is_said)
+static void on_exchangers(void *self, const struct dns_exchangers *e)
+{
+	struct asker *a = self;
+
+	a->answers++;
+	a->fault = e->fault;
+	a->dialled = e->count;
+	snprintf(a->first, sizeof a->first, "%s", e->hosts[0]);
+}
+
+static void exchangers(struct asker *a, const char *domain, enum fault fault, size_t count, const char *first)
+{
+	a->answers = 0;
+	dns_exchange(a->dns, span_of(domain), on_exchangers, a);
+	assert_int_equal(a->answers, 0);
+	world_run_until(world_ms() + 11000, NULL, NULL);
+	assert_int_equal(a->answers, 1);
+	assert_int_equal(a->fault, fault);
+	assert_int_equal(a->dialled, count);
+	assert_string_equal(a->first, first);
+}
+
+static void who_takes_mail(void **state)
+{
+	struct dns_question *question;
+	struct asker a;
+
+	enter(&a);
+	world_exchangers("contoso.example", "mx1.example mx2.example");
+	world_exchangers("none.example", "");
+	world_exchangers("mute.example", NULL);
+	world_name("own.example", "192.0.2.1");
+	exchangers(&a, "Contoso.example", FAULT_OK, 2, "mx1.example");
+	exchangers(&a, "none.example", FAULT_NO_ADDRESS, 0, "");
+	exchangers(&a, "mute.example", FAULT_TIMEOUT, 0, "");
+	exchangers(&a, "own.example", FAULT_OK, 1, "own.example");
+	exchangers(&a, "unknown.example", FAULT_NO_ADDRESS, 0, "");
+	question = dns_exchange(a.dns, SPAN("contoso.example"), on_exchangers, &a);
+	dns_cancel(&question);
+	a.answers = 0;
+	world_run_until(world_ms() + 1000, NULL, NULL);
+	assert_int_equal(a.answers, 0);
+	leave(&a);
+}
+
+static void one_family_alone(void **state)
+{
+	struct address any = { 0 };
+	struct listener *one, *other;
+	struct asker a;
+
+	enter(&a);
+	world_name("smtp.example", "2001:db8::1 192.0.2.1");
+	one = listen_on(&a, "2001:db8::1");
+	other = listen_on(&a, "192.0.2.1");
+	assert_true(address_parse(&any, SPAN("0.0.0.0"), 0));
+	dial_start(a.dns, a.loop, SPAN("smtp.example"), 587, &any, 5000, on_dialled, &a);
+	assert_true(world_run_until(10000, NULL, NULL));
+	assert_int_equal(stream_peer(a.stream).family, ADDRESS_IPV4);
+	listener_free(&one);
+	listener_free(&other);
+	leave(&a);
+}
+
+TESTS(who_takes_mail, one_family_alone, names_are_what_the_scenario_says, a_dead_road_costs_a_moment_only, no_road_is_said)

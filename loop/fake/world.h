@@ -92,6 +92,9 @@ void world_peer_identity(uint32_t uid, uint32_t gid, int32_t pid);
 /* What a name resolves to: addresses parted by blanks; empty: it has none; NULL: the servers do not answer. */
 void world_name(const char *host, const char *addresses);
 
+/* Who takes mail for a domain: hosts parted by blanks, the preferred one first; empty: nobody; NULL: the servers do not answer. */
+void world_exchangers(const char *domain, const char *hosts);
+
 /* A certificate for the null TLS, as text for tls_server_settings; `names` parted by blanks, `authority` as named by world_authority(). */
 struct span world_certificate(char text_out[512], const char *names, const char *authority, int64_t ends_at_ms);
 

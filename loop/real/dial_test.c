@@ -210,6 +210,16 @@ static void from_a_source(void **state)
 	peer = stream_peer(s.host.end.stream);
 	assert_int_equal(peer.bytes[3], 9);
 	scene_free(&s);
+	scene_init(&s, "::1 mail.example\n127.0.0.1 mail.example\n");
+	dial(&s, "0.0.0.0", 5000); /* whichever address, of that family */
+	assert_int_equal(s.fault, FAULT_OK);
+	assert_int_equal(stream_peer(s.host.end.stream).family, ADDRESS_IPV4);
+	scene_free(&s);
+	scene_init(&s, "127.0.0.1 mail.example\n");
+	dial(&s, "203.0.113.77", 5000); /* nobody's here */
+	assert_int_equal(s.fault, FAULT_UNREACHABLE);
+	assert_true(strstr(s.why, "Cannot assign requested address") != NULL);
+	scene_free(&s);
 	scene_init(&s, "127.0.0.1 mail.example\n");
 	dial(&s, "::1", 5000);
 	assert_int_equal(s.fault, FAULT_NO_ADDRESS);

@@ -11,7 +11,7 @@
 #include <sys/time.h>
 
 enum {
-	NAME_BYTES = 254,
+	NAME_BYTES = DNS_NAME_BYTES,
 	QUESTION_MS = 10 * 1000,
 	OTHER_FAMILY_MS = 200, /* how long the second family may take once the first has answered (RFC 8305 3) */
 	KEPT_MS = 60 * 1000,
@@ -33,7 +33,9 @@ struct dns_question {
 	char name[NAME_BYTES];
 	uint16_t port;
 	void (*done)(void *self, const struct dns_answer *);
+	void (*exchange_done)(void *self, const struct dns_exchangers *); /* of a question for MX */
 	void *self;
+	struct dns_exchangers *exchangers;
 	struct errand tell;
 	struct timer deadline;
 	struct found found[FAMILIES];
@@ -211,6 +213,7 @@ static void let_go(struct dns_question *q)
 	if (q->asked)
 		return;
 	unlist(q);
+	free(q->exchangers);
 	free(q);
 }
 
@@ -243,11 +246,23 @@ static void interleave(struct dns_question *q, struct dns_answer *answer)
 			}
 }
 
+static void tell_exchangers(struct dns_question *q)
+{
+	q->exchangers->fault = q->exchangers->count ? FAULT_OK : q->fault;
+	q->gone = true;
+	q->exchange_done(q->self, q->exchangers);
+	let_go(q);
+}
+
 static void tell(void *self)
 {
 	struct dns_question *q = self;
 	struct dns_answer answer = { 0 };
 
+	if (q->exchangers) {
+		tell_exchangers(q);
+		return;
+	}
 	interleave(q, &answer);
 	answer.fault = answer.count ? FAULT_OK : q->fault;
 	q->gone = true;
@@ -399,26 +414,29 @@ static bool is_name(struct span host)
 	return host.size && host.size < NAME_BYTES;
 }
 
-struct dns_question *dns_resolve(struct dns *d, struct span host, uint16_t port,
-				 void (*done)(void *self, const struct dns_answer *), void *self)
+static struct dns_question *question_new(struct dns *d, void *self)
 {
 	struct dns_question *q = calloc(1, sizeof *q);
 
 	if (!q)
 		panic("out of memory");
-	*q = (struct dns_question){ .dns = d,
-				    .next = d->questions,
-				    .port = port,
-				    .done = done,
-				    .self = self,
-				    .fault = FAULT_NO_ADDRESS,
-				    .kept_ms = KEPT_MS };
+	*q = (struct dns_question){ .dns = d, .next = d->questions, .self = self, .fault = FAULT_NO_ADDRESS, .kept_ms = KEPT_MS };
 	if (q->next)
 		q->next->previous = q;
 	d->questions = q;
 	q->tell.run = tell;
 	q->tell.self = q;
 	timer_init(&q->deadline, d->loop, on_deadline, q);
+	return q;
+}
+
+struct dns_question *dns_resolve(struct dns *d, struct span host, uint16_t port,
+				 void (*done)(void *self, const struct dns_answer *), void *self)
+{
+	struct dns_question *q = question_new(d, self);
+
+	q->port = port;
+	q->done = done;
 	if (find_local(q, host) || !is_name(host)) {
 		loop_soon(d->loop, &q->tell);
 		return q;
@@ -428,6 +446,83 @@ struct dns_question *dns_resolve(struct dns *d, struct span host, uint16_t port,
 		loop_soon(d->loop, &q->tell);
 	else
 		ask(q);
+	return q;
+}
+
+/* --- who takes mail */
+
+static void add_exchanger(struct dns_exchangers *e, struct span host)
+{
+	struct address literal;
+
+	if (host.size && host.at[host.size - 1] == '.')
+		host.size--;
+	if (e->count == DNS_EXCHANGERS_MAX || !is_name(host) || is_localhost(host) || address_parse(&literal, host, 0))
+		return;
+	memcpy(e->hosts[e->count], host.at, host.size);
+	e->hosts[e->count++][host.size] = '\0';
+}
+
+static int by_priority(const void *one, const void *other)
+{
+	const struct ares_mx_reply *const *a = one, *const *b = other;
+
+	return (*a)->priority < (*b)->priority ? -1 : (*a)->priority > (*b)->priority;
+}
+
+/* The record "." says that the domain takes no mail; it leaves no name. */
+static void take_exchangers(struct dns_question *q, struct ares_mx_reply *first)
+{
+	struct ares_mx_reply *sorted[4 * DNS_EXCHANGERS_MAX];
+	size_t count = 0;
+
+	for (struct ares_mx_reply *r = first; r && count < sizeof sorted / sizeof *sorted; r = r->next)
+		sorted[count++] = r;
+	qsort(sorted, count, sizeof *sorted, by_priority);
+	for (size_t i = 0; i < count; i++)
+		add_exchanger(q->exchangers, span_of(sorted[i]->host));
+}
+
+static void on_exchangers(void *self, int status, int timeouts, unsigned char *bytes, int size)
+{
+	struct dns_question *q = self;
+	struct ares_mx_reply *records = NULL;
+
+	q->asked--;
+	if (q->gone || status == ARES_EDESTRUCTION) {
+		let_go(q);
+		return;
+	}
+	if (status == ARES_SUCCESS)
+		status = ares_parse_mx_reply(bytes, size, &records);
+	if (status == ARES_SUCCESS)
+		take_exchangers(q, records);
+	else if (status == ARES_ENODATA)
+		add_exchanger(q->exchangers, span_of(q->name));
+	else if (status != ARES_ENOTFOUND)
+		q->fault = FAULT_TIMEOUT; /* nobody who knows has answered: it may be asked again */
+	if (records)
+		ares_free_data(records);
+	loop_soon(q->dns->loop, &q->tell);
+}
+
+struct dns_question *dns_exchange(struct dns *d, struct span domain, void (*done)(void *self, const struct dns_exchangers *), void *self)
+{
+	struct dns_question *q = question_new(d, self);
+
+	q->exchange_done = done;
+	q->exchangers = calloc(1, sizeof *q->exchangers);
+	if (!q->exchangers)
+		panic("out of memory");
+	if (!is_name(domain)) {
+		loop_soon(d->loop, &q->tell);
+		return q;
+	}
+	memcpy(q->name, domain.at, domain.size);
+	timer_after(&q->deadline, QUESTION_MS);
+	q->asked = 1;
+	ares_query(d->channel, q->name, 1, 15, on_exchangers, q); /* IN, MX (RFC 1035 3.2) */
+	rearm(d);
 	return q;
 }
 

@@ -11,7 +11,7 @@
 
 /* --- a server with a table; what is in no row does not exist, and "silent" is never answered */
 
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_MX = 15, TYPE_AAAA = 28 };
 
 static const struct record {
 	const char *name;
@@ -33,6 +33,13 @@ static const struct record {
 	{ "clouds.example.org", TYPE_A, "169.254.169.254", 300 },
 	{ "half-own.example.org", TYPE_A, "127.0.0.1", 300 },
 	{ "half-own.example.org", TYPE_A, "192.0.2.9", 300 },
+	{ "mx.example.org", TYPE_MX, "20 mx2.example.org", 300 },
+	{ "mx.example.org", TYPE_MX, "10 mx1.example.org", 300 },
+	{ "mx.example.org", TYPE_MX, "5 localhost", 300 },
+	{ "mx.example.org", TYPE_MX, "6 127.0.0.1", 300 },
+	{ "mx.example.org", TYPE_MX, "30 mx3.example.org", 300 },
+	{ "no-mail.example.org", TYPE_MX, "0 ", 300 },
+	{ "own-mx.example.org", TYPE_MX, "1 twin.localhost", 300 },
 };
 
 struct server {
@@ -81,11 +88,17 @@ static size_t put_record(unsigned char *at, const struct record *r)
 
 	memcpy(at + size, head, sizeof head);
 	size += sizeof head;
-	if (r->type == TYPE_CNAME)
+	if (r->type == TYPE_CNAME) {
 		value = put_name(at + size + 2, r->value);
-	else
+	} else if (r->type == TYPE_MX) {
+		at[size + 2] = 0;
+		at[size + 3] = (unsigned char)atoi(r->value);
+		value = 2 + put_name(at + size + 4, strchr(r->value, ' ') + 1);
+	}
+	else {
 		value = (size_t)(inet_pton(r->type == TYPE_A ? AF_INET : AF_INET6, r->value, at + size + 2) *
 				 (r->type == TYPE_A ? 4 : 16));
+	}
 	at[size] = 0;
 	at[size + 1] = (unsigned char)value;
 	return size + 2 + value;
@@ -98,7 +111,7 @@ static size_t answer(unsigned char *bytes, size_t size)
 	int type = bytes[12 + name_size + 1];
 	unsigned count = 0, known = 0;
 
-	if (strstr(name, "silent") && (type == TYPE_AAAA || !strcmp(name, "silent.example.org")))
+	if (strstr(name, "silent") && (type == TYPE_AAAA || type == TYPE_MX || !strcmp(name, "silent.example.org")))
 		return 0;
 	for (size_t pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
@@ -334,6 +347,54 @@ static void cancelling(void **state)
 	scene_free(&s);
 }
 
+static void on_exchangers(void *self, const struct dns_exchangers *e)
+{
+	struct scene *s = self;
+	struct buf out;
+
+	assert_true(s->running);
+	buf_over(&out, s->answer, sizeof s->answer);
+	buf_print(&out, "%s", fault_row(e->fault)->name);
+	for (size_t i = 0; i < e->count; i++)
+		buf_print(&out, " %s", e->hosts[i]);
+	buf_put_byte(&out, '\0');
+	s->done++;
+	loop_stop(s->loop);
+}
+
+static const char *exchangers(struct scene *s, struct span domain)
+{
+	int before = s->done;
+
+	dns_exchange(s->dns, domain, on_exchangers, s);
+	s->running = true;
+	loop_run(s->loop);
+	s->running = false;
+	assert_int_equal(s->done, before + 1);
+	return s->answer;
+}
+
+static void who_takes_mail(void **state)
+{
+	struct dns_question *question;
+	struct scene s;
+
+	scene_init(&s, "options timeout:1 attempts:1");
+	assert_string_equal(exchangers(&s, SPAN("MX.example.org")), "OK mx1.example.org mx2.example.org mx3.example.org");
+	assert_string_equal(exchangers(&s, SPAN("four.example.org")), "OK four.example.org"); /* RFC 5321 5.1 */
+	assert_string_equal(exchangers(&s, SPAN("no-mail.example.org")), "NO_ADDRESS");	      /* RFC 7505 */
+	assert_string_equal(exchangers(&s, SPAN("own-mx.example.org")), "NO_ADDRESS");
+	assert_string_equal(exchangers(&s, SPAN("nothing.example.org")), "NO_ADDRESS");
+	assert_string_equal(exchangers(&s, SPAN("a b.example.org")), "NO_ADDRESS");
+	assert_string_equal(exchangers(&s, SPAN("")), "NO_ADDRESS");
+	assert_string_equal(exchangers(&s, SPAN("silent.example.org")), "TIMEOUT");
+	question = dns_exchange(s.dns, SPAN("mx.example.org"), on_exchangers, &s);
+	dns_cancel(&question);
+	assert_string_equal(ask(&s, SPAN("four.example.org")), "OK 192.0.2.4:25");
+	dns_exchange(s.dns, SPAN("silent.example.org"), on_exchangers, &s);
+	scene_free(&s);
+}
+
 static void resolv_conf(void **state)
 {
 	struct resolv r;
@@ -362,5 +423,5 @@ static void resolv_conf(void **state)
 	assert_true(r.rotate);
 }
 
-TESTS(families_in_turn, local_names_ask_nobody, what_has_no_address, a_silent_server, one_silent_family,
+TESTS(who_takes_mail, families_in_turn, local_names_ask_nobody, what_has_no_address, a_silent_server, one_silent_family,
       answers_are_kept, search_domains, cancelling, resolv_conf)
