@@ -62,10 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	world.counters = counters;
 	world.shelf = twin_shelf_new(NULL);
 	script(&scripts, &rest);
-	exchange_session_init(&s, &world, SPAN("127.0.0.1"), 1000, 1433160000000);
+	exchange_session_init(&s, &world, bytes[0] & 32 ? EXCHANGE_MX : EXCHANGE_SUBMISSION, SPAN("127.0.0.1"), 1000, 1433160000000);
 	if (bytes[0] & 64)
-		exchange_session_secured(&s);
-	if (bytes[0] & 128) {
+		exchange_session_secured(&s, SPAN("x.example gateway.contoso.example"));
+	if (bytes[0] & 128 && s.door == EXCHANGE_SUBMISSION) {
 		s.user = &tenant.users[0];
 		s.hello = true;
 	}

@@ -217,6 +217,11 @@ static int ask_user(const struct ask *a)
 	return ask_pairs(a, "/twin/user", "address", NULL);
 }
 
+static int ask_connector(const struct ask *a)
+{
+	return ask_pairs(a, "/twin/connector", "name", NULL);
+}
+
 static int ask_faults(const struct ask *a)
 {
 	json_t *json, *row;
@@ -300,7 +305,7 @@ static const struct {
 	const char *name;
 	int (*run)(const struct ask *);
 } commands[] = { { "mail", ask_mail }, { "switch", ask_switch }, { "fault", ask_fault }, { "faults", ask_faults },
-		 { "code", ask_code }, { "user", ask_user },	 { "state", ask_state }, { "reset", ask_reset } };
+		 { "code", ask_code }, { "user", ask_user },	 { "connector", ask_connector }, { "state", ask_state }, { "reset", ask_reset } };
 
 /* Where the twin is: --url, POSTERN_TWIN, else the port that it has by itself. Takes its own options out of the words. */
 static bool read_words(struct ask *a, int count, char **words)

@@ -12,13 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DONE = 0, FAILED = 1, USAGE = 2, SMTP_PORT = 3587, HTTP_PORT = 3443 };
+enum { DONE = 0, FAILED = 1, USAGE = 2, SMTP_PORT = 3587, HTTP_PORT = 3443, MX_PORT = 3525 };
 
 static const char keys_name[] = "twin-keys.pem", ca_name[] = "twin-ca.pem";
 
 static const char usage[] =
 	"usage: postern twin [--config FILE] [--data DIR] [--mail DIR] [--port-base N]\n"
-	"                    [--smtp-port N] [--http-port N] [--print-config]\n"
+	"                    [--smtp-port N] [--http-port N] [--mx-port N] [--client-ca FILE]\n"
+	"                    [--print-config]\n"
 	"       postern twin mail [N]\n"
 	"       postern twin switch NAME VALUE [MAILBOX]\n"
 	"       postern twin fault NAME [STAGE] [times=N|always] [ms=N]\n"
@@ -27,15 +28,16 @@ static const char usage[] =
 	"       postern twin code ADDRESS\n"
 	"       postern twin user ADDRESS [password=...] [authenticator=...] [name=...]\n"
 	"                    [app_password=...] [send_as=...]\n"
+	"       postern twin connector NAME [addresses=...] [certificate=...] [require_tls=on|off]\n"
 	"       postern twin state\n"
 	"       postern twin reset [mail|faults|switches|all]\n"
 	"The commands take --json, and --url URL (else POSTERN_TWIN, else\n"
 	"http://localhost:3443).\n";
 
 struct options {
-	const char *config_path, *mail_path;
+	const char *config_path, *mail_path, *client_ca_path;
 	char data[512];
-	int64_t smtp_port, http_port;
+	int64_t smtp_port, http_port, mx_port;
 	bool print;
 };
 
@@ -81,16 +83,21 @@ static bool take_option(struct options *o, const char *name, const char *value)
 		return number_of(value, 65535, &o->smtp_port);
 	if (!strcmp(name, "--http-port"))
 		return number_of(value, 65535, &o->http_port);
+	if (!strcmp(name, "--mx-port"))
+		return number_of(value, 65535, &o->mx_port);
+	if (!strcmp(name, "--client-ca"))
+		return (o->client_ca_path = value);
 	if (strcmp(name, "--port-base") || !number_of(value, 65535 - SMTP_PORT, &base))
 		return false;
 	o->smtp_port = base + SMTP_PORT;
 	o->http_port = base + HTTP_PORT;
+	o->mx_port = base + MX_PORT;
 	return true;
 }
 
 static bool read_options(struct options *o, int count, char **words)
 {
-	*o = (struct options){ .smtp_port = -1, .http_port = -1 };
+	*o = (struct options){ .smtp_port = -1, .http_port = -1, .mx_port = -1 };
 	default_data(o->data);
 	for (int i = 1; i < count; i++) {
 		if (!strcmp(words[i], "--print-config")) {
@@ -101,6 +108,8 @@ static bool read_options(struct options *o, int count, char **words)
 			return false;
 		i++;
 	}
+	if (o->smtp_port >= 0 && o->mx_port < 0)
+		o->mx_port = 0; /* who moves the one wants the other out of the way too */
 	return true;
 }
 
@@ -178,8 +187,8 @@ static void introduce(struct twin *t)
 {
 	const struct twin_tenant *tenant = twin_tenant(t);
 
-	printf("\n%s (%s)\n  pages and switches  %s\n  SMTP                127.0.0.1:%u, STARTTLS\n", tenant->name, tenant->domain, twin_url(t),
-	       (unsigned)twin_smtp_port(t));
+	printf("\n%s (%s)\n  pages and switches  %s\n  SMTP                127.0.0.1:%u, STARTTLS\n  MX                  127.0.0.1:%u\n", tenant->name, tenant->domain, twin_url(t),
+	       (unsigned)twin_smtp_port(t), (unsigned)twin_mx_port(t));
 	for (size_t i = 0; i < tenant->app_count; i++)
 		printf("  application         %s  %s\n  client secret       %s\n", tenant->apps[i].name, tenant->apps[i].id, tenant->apps[i].secret);
 	for (size_t i = 0; i < tenant->user_count; i++)
@@ -194,27 +203,33 @@ static void stop(void *self)
 
 static int serve(const struct options *o, struct disk *data, struct disk *mail)
 {
-	struct twin_settings settings = { .smtp_port = o->smtp_port, .http_port = o->http_port, .mail_directory = mail };
+	struct twin_settings settings = { .smtp_port = o->smtp_port, .http_port = o->http_port, .mx_port = o->mx_port, .mail_directory = mail };
 	struct loop *loop = loop_new();
 	char why[TWIN_WHY_BYTES] = "";
 	struct twin *twin = NULL;
-	struct buf config;
+	struct buf config, client_ca;
 	enum fault fault;
 
 	buf_init(&config, TWIN_CONFIG_BYTES);
 	if (o->config_path && !whole_file_read(o->config_path, &config))
 		return complain(o->config_path, strerror(errno));
+	buf_init(&client_ca, TWIN_CONFIG_BYTES);
+	if (o->client_ca_path && !whole_file_read(o->client_ca_path, &client_ca))
+		return complain(o->client_ca_path, strerror(errno));
+	settings.client_ca_pem = buf_span(&client_ca);
 	settings.config = buf_span(&config);
 	fault = open_keys(&settings.keys, data);
 	if (fault != FAULT_OK)
 		return complain(o->data, fault_row(fault)->says[LANGUAGE_EN]);
 	fault = twin_new(&twin, loop, &settings, why);
 	buf_free(&config);
+	buf_free(&client_ca);
 	if (fault != FAULT_OK)
 		return complain(fault_row(fault)->says[LANGUAGE_EN], why);
 	loop_on_signal(loop, SIGTERM, stop, loop);
 	loop_on_signal(loop, SIGINT, stop, loop);
-	printf("ready smtp=127.0.0.1:%u http=%s ca=%s/%s\n", (unsigned)twin_smtp_port(twin), twin_url(twin), o->data, ca_name);
+	printf("ready smtp=127.0.0.1:%u http=%s ca=%s/%s mx=127.0.0.1:%u\n", (unsigned)twin_smtp_port(twin), twin_url(twin), o->data, ca_name,
+	       (unsigned)twin_mx_port(twin));
 	if (isatty(STDOUT_FILENO))
 		introduce(twin);
 	fflush(stdout);

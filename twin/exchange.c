@@ -16,14 +16,21 @@ struct connection {
 	bool begun, securing;
 };
 
+/* A listener, and which host it plays. */
+struct entrance {
+	struct exchange *exchange;
+	enum exchange_door door;
+	struct listener *listener;
+};
+
 struct exchange {
 	struct loop *loop;
-	struct tls *tls;
+	struct tls *tls[2]; /* by door */
 	struct exchange_world *world;
 	struct connection *connections;
 	size_t count;
-	struct listener *listeners[LISTENERS_MAX];
-	size_t listener_count;
+	struct entrance entrances[LISTENERS_MAX];
+	size_t entrance_count;
 };
 
 /* Takes it out and frees it; with `politely`, what was queued is still sent. */
@@ -63,7 +70,7 @@ static bool pump(struct connection *c)
 	}
 	if (s->next == EXCHANGE_START_TLS && !c->securing) {
 		c->securing = true;
-		stream_start_tls_server(c->stream, c->exchange->tls);
+		stream_start_tls_server(c->stream, c->exchange->tls[s->door]);
 	}
 	return true;
 }
@@ -86,10 +93,15 @@ static void on_opened(void *self)
 {
 	struct connection *c = self;
 
-	if (c->securing) {
-		c->securing = false;
-		exchange_session_secured(&c->session);
-	}
+	char memory[TWIN_LIST_BYTES];
+	struct buf names;
+
+	if (!c->securing)
+		return;
+	c->securing = false;
+	buf_over(&names, memory, sizeof memory);
+	stream_tls_names(c->stream, &names);
+	exchange_session_secured(&c->session, names.overfull ? SPAN("") : buf_span(&names));
 }
 
 static size_t on_data(void *self, struct span bytes)
@@ -113,7 +125,8 @@ static const struct stream_events events = { on_opened, on_data, NULL, on_ended 
 
 static void accepted(void *self, int fd, const struct address *peer)
 {
-	struct exchange *x = self;
+	const struct entrance *e = self;
+	struct exchange *x = e->exchange;
 	struct connection *c = calloc(1, sizeof *c);
 	struct buf name;
 
@@ -129,25 +142,28 @@ static void accepted(void *self, int fd, const struct address *peer)
 	}
 	buf_init(&name, 64);
 	address_print(&name, peer, false);
-	exchange_session_init(&c->session, x->world, buf_span(&name), loop_now_ms(x->loop), clock_wall_ms());
+	exchange_session_init(&c->session, x->world, e->door, buf_span(&name), loop_now_ms(x->loop), clock_wall_ms());
 	c->begun = true;
 	buf_free(&name);
 	pump(c);
 }
 
-struct exchange *exchange_new(struct loop *loop, struct tls *tls, struct exchange_world *world)
+struct exchange *exchange_new(struct loop *loop, struct tls *tls, struct tls *mx_tls, struct exchange_world *world)
 {
 	struct exchange *x = calloc(1, sizeof *x);
 
 	ASSERT(x);
-	*x = (struct exchange){ .loop = loop, .tls = tls_hold(tls), .world = world };
+	*x = (struct exchange){ .loop = loop, .tls = { [EXCHANGE_SUBMISSION] = tls_hold(tls), [EXCHANGE_MX] = tls_hold(mx_tls) }, .world = world };
 	return x;
 }
 
-void exchange_listen(struct exchange *x, int fd)
+void exchange_listen(struct exchange *x, enum exchange_door door, int fd)
 {
-	ASSERT(x->listener_count < LISTENERS_MAX);
-	x->listeners[x->listener_count++] = listener_new(x->loop, fd, accepted, x);
+	struct entrance *e = &x->entrances[x->entrance_count];
+
+	ASSERT(x->entrance_count < LISTENERS_MAX);
+	x->entrance_count++;
+	*e = (struct entrance){ x, door, listener_new(x->loop, fd, accepted, e) };
 }
 
 void exchange_free(struct exchange **exchange)
@@ -156,11 +172,12 @@ void exchange_free(struct exchange **exchange)
 
 	if (!x)
 		return;
-	for (size_t i = 0; i < x->listener_count; i++)
-		listener_free(&x->listeners[i]);
+	for (size_t i = 0; i < x->entrance_count; i++)
+		listener_free(&x->entrances[i].listener);
 	while (x->connections)
 		drop(x->connections, false);
-	tls_drop(&x->tls);
+	tls_drop(&x->tls[EXCHANGE_SUBMISSION]);
+	tls_drop(&x->tls[EXCHANGE_MX]);
 	free(x);
 	*exchange = NULL;
 }
@@ -169,6 +186,8 @@ static bool concerns(const struct twin_change *change, const struct exchange_ses
 {
 	if (change->ends == TWIN_ENDS_NONE || (change->user && change->user != s->user))
 		return false;
+	if (s->door == EXCHANGE_MX || change->ends == TWIN_ENDS_EVERYONE)
+		return change->ends == TWIN_ENDS_EVERYONE;
 	return change->ends == TWIN_ENDS_ALL || s->by_password;
 }
 

@@ -13,12 +13,12 @@ enum { EXCHANGE_SESSIONS_MAX = 1000, EXCHANGE_IDLE_MS = 600000 };
 
 struct exchange;
 
-/* `tls` is shared. `world` stays the caller's; its `sessions` are kept here. */
-struct exchange *exchange_new(struct loop *, struct tls *tls, struct exchange_world *world);
+/* `tls` is shared; `mx_tls`, which may be the same, is for the MX host. `world` stays the caller's; its `sessions` are kept here. */
+struct exchange *exchange_new(struct loop *, struct tls *tls, struct tls *mx_tls, struct exchange_world *world);
 void exchange_free(struct exchange **);
 
 /* Accepts on a bound descriptor, which it takes; up to 4 of them. */
-void exchange_listen(struct exchange *, int fd);
+void exchange_listen(struct exchange *, enum exchange_door, int fd);
 
 /* Ends the sessions that a change concerns. */
 void exchange_end_sessions(struct exchange *, const struct twin_change *);

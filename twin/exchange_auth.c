@@ -122,7 +122,7 @@ void exchange_auth(struct exchange_session *s, struct span arguments)
 		exchange_error(s, TWIN_REPLY_hello_first);
 	} else if (s->user || s->has_sender) {
 		exchange_error(s, TWIN_REPLY_out_of_order);
-	} else if (!s->tls || (!login && !span_equal_fold(mechanism, SPAN("XOAUTH2")))) {
+	} else if (s->door == EXCHANGE_MX || !s->tls || (!login && !span_equal_fold(mechanism, SPAN("XOAUTH2")))) {
 		exchange_error(s, TWIN_REPLY_auth_unknown);
 	} else {
 		s->mode = login ? EXCHANGE_AUTH_USER : EXCHANGE_AUTH_TOKEN;

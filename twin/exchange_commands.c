@@ -28,11 +28,14 @@ static bool read_path(struct span *rest, struct span *address)
 
 static void hello(struct exchange_session *s, struct span arguments, bool extended)
 {
+	static const enum twin_reply replies[][3] = { [EXCHANGE_SUBMISSION] = { TWIN_REPLY_helo, TWIN_REPLY_ehlo, TWIN_REPLY_ehlo_tls },
+						      [EXCHANGE_MX] = { TWIN_REPLY_mx_helo, TWIN_REPLY_mx_ehlo, TWIN_REPLY_mx_ehlo_tls } };
+
 	if (exchange_stage(s, TWIN_STAGE_EHLO))
 		return;
 	exchange_transaction_end(s);
 	s->hello = true;
-	exchange_say(s, !extended ? TWIN_REPLY_helo : s->tls ? TWIN_REPLY_ehlo_tls : TWIN_REPLY_ehlo);
+	exchange_say(s, replies[s->door][!extended ? 0 : s->tls ? 2 : 1]);
 }
 
 static void command_ehlo(struct exchange_session *s, struct span arguments)
@@ -85,11 +88,11 @@ static bool mail_is_due(struct exchange_session *s)
 
 	if (!s->hello) {
 		exchange_error(s, TWIN_REPLY_hello_first);
-	} else if (!s->user) {
+	} else if (s->door == EXCHANGE_SUBMISSION && !s->user) {
 		exchange_say(s, s->reason[0] ? TWIN_REPLY_not_signed_in_after : TWIN_REPLY_not_signed_in);
 	} else if (s->has_sender) {
 		exchange_error(s, TWIN_REPLY_sender_twice);
-	} else if (t->values[TWIN_SWITCH_rate_excess] == TWIN_REFUSE &&
+	} else if (s->user && t->values[TWIN_SWITCH_rate_excess] == TWIN_REFUSE &&
 		   exchange_rate_at(&s->world->counters[s->user - t->users], t->values[TWIN_SWITCH_messages_per_minute], s->now_ms) > s->now_ms) {
 		exchange_say(s, TWIN_REPLY_rate_exceeded);
 	} else {
@@ -115,13 +118,15 @@ static void command_mail(struct exchange_session *s, struct span arguments)
 		return;
 	}
 	/* Client submission has no null sender. */
-	if (!address.size)
+	if (!address.size && s->door == EXCHANGE_SUBMISSION)
 		refusal = TWIN_REPLY_send_as_refused;
-	else if (span_find_byte(address, '@') == address.size)
+	else if (address.size && span_find_byte(address, '@') == address.size)
 		refusal = TWIN_REPLY_address_invalid;
 	while (refusal == TWIN_REPLY_sender_accepted && span_cut(&rest, ' ', &one))
 		if (one.size && !mail_parameter(s, one, &refusal))
 			refusal = TWIN_REPLY_parameter_unknown;
+	if (refusal == TWIN_REPLY_sender_accepted && s->door == EXCHANGE_MX)
+		refusal = exchange_mx_sender(s);
 	if (refusal == TWIN_REPLY_sender_accepted) {
 		s->has_sender = true;
 		buf_put(&s->sender, address);
@@ -144,6 +149,7 @@ static bool rcpt_parameters_hold(struct span rest)
 static void command_rcpt(struct exchange_session *s, struct span arguments)
 {
 	struct span rest = arguments, address;
+	enum twin_reply refusal;
 
 	if (!s->has_sender) {
 		exchange_error(s, TWIN_REPLY_mail_first);
@@ -162,6 +168,8 @@ static void command_rcpt(struct exchange_session *s, struct span arguments)
 		exchange_error(s, TWIN_REPLY_parameter_unknown);
 	} else if (s->recipient_count >= (size_t)s->world->tenant->values[TWIN_SWITCH_recipients_per_message]) {
 		exchange_say(s, TWIN_REPLY_too_many_recipients);
+	} else if (s->door == EXCHANGE_MX && (refusal = exchange_mx_recipient(s, address)) != TWIN_REPLY_recipient_accepted) {
+		exchange_say(s, refusal);
 	} else {
 		if (s->recipient_count++)
 			buf_put_byte(&s->recipients, ' ');

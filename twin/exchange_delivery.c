@@ -34,6 +34,8 @@ static enum twin_reply judge_message(struct exchange_session *s)
 
 	if (s->too_large || s->message.overfull)
 		return TWIN_REPLY_too_large;
+	if (s->door == EXCHANGE_MX)
+		return TWIN_REPLY_message_accepted;
 	if (!has_slot(s))
 		return TWIN_REPLY_concurrent;
 	if (day && exchange_recipients_of_day(counter(s), s->now_ms) + s->recipient_count > (uint64_t)day)
@@ -54,8 +56,12 @@ static enum twin_reply judge_message(struct exchange_session *s)
 static int64_t pass_rate(struct exchange_session *s)
 {
 	const struct twin_tenant *t = s->world->tenant;
-	int64_t at = exchange_rate_at(counter(s), t->values[TWIN_SWITCH_messages_per_minute], s->now_ms), wait = at > s->now_ms ? at - s->now_ms : 0;
+	int64_t at, wait;
 
+	if (s->door == EXCHANGE_MX)
+		return s->wall_ms;
+	at = exchange_rate_at(counter(s), t->values[TWIN_SWITCH_messages_per_minute], s->now_ms);
+	wait = at > s->now_ms ? at - s->now_ms : 0;
 	exchange_count(counter(s), s->now_ms + wait, s->recipient_count);
 	if (t->values[TWIN_SWITCH_rate_excess] == TWIN_DELAY)
 		exchange_hold(s, wait);
@@ -64,7 +70,8 @@ static int64_t pass_rate(struct exchange_session *s)
 
 static void put_accepted(struct exchange_session *s, struct buf *reply)
 {
-	struct exchange_values v = { .id = s->id, .wall_ms = s->wall_ms };
+	struct exchange_values v = { .id = s->id, .wall_ms = s->wall_ms, .message_bytes = s->message.size };
+	enum twin_reply text = s->door == EXCHANGE_MX ? TWIN_REPLY_mx_accepted : TWIN_REPLY_message_accepted;
 	struct buf id;
 
 	buf_init(&id, EXCHANGE_LINE_BYTES);
@@ -74,12 +81,13 @@ static void put_accepted(struct exchange_session *s, struct buf *reply)
 			  (long long)s->wall_ms);
 	}
 	v.message_id = buf_span(&id);
-	exchange_reply_put(reply, span_of(twin_reply_text(TWIN_REPLY_message_accepted)), &v);
+	exchange_reply_put(reply, span_of(twin_reply_text(text)), &v);
 	buf_free(&id);
 }
 
 static void accept_message(struct exchange_session *s, bool cut_after)
 {
+	const struct twin_connector *through = exchange_connector(s);
 	int64_t arrives = pass_rate(s);
 	struct buf reply;
 
@@ -87,7 +95,8 @@ static void accept_message(struct exchange_session *s, bool cut_after)
 	put_accepted(s, &reply);
 	twin_shelf_put(s->world->shelf, &(struct twin_mail){ .taken_at_ms = s->wall_ms,
 							     .arrives_at_ms = arrives,
-							     .mailbox = span_of(s->user->address),
+							     .mailbox = s->user ? span_of(s->user->address) : SPAN(""),
+							     .connector = through ? span_of(through->name) : SPAN(""),
 							     .sender = buf_span(&s->sender),
 							     .recipients = buf_span(&s->recipients),
 							     .recipient_count = s->recipient_count,

@@ -36,5 +36,12 @@ void exchange_auth_line(struct exchange_session *, struct span line);
 /* AUTH with its arguments. */
 void exchange_auth(struct exchange_session *, struct span arguments);
 
+/* At the MX host: what is said to a sender, and to a recipient. */
+enum twin_reply exchange_mx_sender(const struct exchange_session *);
+enum twin_reply exchange_mx_recipient(const struct exchange_session *, struct span recipient);
+
+/* The connector that a session comes through, or NULL. */
+const struct twin_connector *exchange_connector(const struct exchange_session *);
+
 /* Forgets the message under way. */
 void exchange_transaction_end(struct exchange_session *);

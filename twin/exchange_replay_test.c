@@ -60,12 +60,12 @@ static void begin(void)
 					&why),
 			 FAULT_OK);
 	assert_int_equal(tls_client_new(&client_tls, world_authority(authority, "ca"), &why), FAULT_OK);
-	exchange = exchange_new(loop, server_tls, &site.world);
+	exchange = exchange_new(loop, server_tls, server_tls, &site.world);
 	assert_true(address_parse(&at, SPAN("127.0.0.1"), 0));
 	fd = listener_bind(&at, 10);
 	assert_true(fd >= 0);
 	at = listener_address(fd);
-	exchange_listen(exchange, fd);
+	exchange_listen(exchange, EXCHANGE_SUBMISSION, fd);
 }
 
 static void end(void)

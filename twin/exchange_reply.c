@@ -30,6 +30,12 @@ static void put_value(struct buf *out, struct span name, const struct exchange_v
 		buf_print(out, " %016llX", (unsigned long long)v->id);
 	} else if (span_equal(name, SPAN("hostname"))) {
 		buf_put(out, SPAN(HOST "." REGION ".PROD.OUTLOOK.COM"));
+	} else if (span_equal(name, SPAN("mx"))) {
+		buf_put(out, SPAN(HOST ".mail.protection.outlook.com"));
+	} else if (span_equal(name, SPAN("bytes"))) {
+		buf_print(out, "%zu", v->message_bytes);
+	} else if (span_equal(name, SPAN("rate"))) {
+		buf_print(out, "%zu.%03zu", v->message_bytes * 10 / 1024, v->message_bytes * 10 % 1024 * 1000 / 1024);
 	} else if (span_equal(name, SPAN("id"))) {
 		buf_print(out, "%016llX", (unsigned long long)v->id);
 	} else if (span_equal(name, SPAN("google"))) {

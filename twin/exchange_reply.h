@@ -11,6 +11,7 @@
 struct exchange_values {
 	struct span peer, message_id, mailbox, sender, reason;
 	int64_t size_bytes;
+	size_t message_bytes; /* of the one that was taken */
 	uint64_t id; /* of the session */
 	int64_t wall_ms;
 };

@@ -85,12 +85,14 @@ bool exchange_stage(struct exchange_session *s, enum twin_stage stage)
 	return done;
 }
 
-void exchange_session_init(struct exchange_session *s, struct exchange_world *w, struct span peer, int64_t now_ms, int64_t wall_ms)
+void exchange_session_init(struct exchange_session *s, struct exchange_world *w, enum exchange_door door, struct span peer, int64_t now_ms,
+			   int64_t wall_ms)
 {
 	struct exchange_session **place = &w->sessions;
 
 	memset(s, 0, sizeof *s);
 	s->world = w;
+	s->door = door;
 	s->id = 0x08DCA18218000000u + ++w->session_count;
 	snprintf(s->peer, sizeof s->peer, "%.*s", SPAN_ARGS(peer));
 	s->now_ms = now_ms;
@@ -104,7 +106,7 @@ void exchange_session_init(struct exchange_session *s, struct exchange_world *w,
 		place = &(*place)->next_open;
 	*place = s;
 	if (!exchange_stage(s, TWIN_STAGE_GREETING))
-		exchange_say(s, TWIN_REPLY_greeting);
+		exchange_say(s, door == EXCHANGE_MX ? TWIN_REPLY_mx_greeting : TWIN_REPLY_greeting);
 }
 
 void exchange_session_fini(struct exchange_session *s)
@@ -132,9 +134,10 @@ void exchange_transaction_end(struct exchange_session *s)
 	buf_free(&s->message);
 }
 
-void exchange_session_secured(struct exchange_session *s)
+void exchange_session_secured(struct exchange_session *s, struct span names)
 {
 	exchange_transaction_end(s);
+	snprintf(s->shown, sizeof s->shown, "%.*s", SPAN_ARGS(names));
 	s->tls = true;
 	s->hello = false;
 	s->next = EXCHANGE_GO_ON;

@@ -22,6 +22,9 @@ struct exchange_world {
 	uint64_t session_count;            /* ever */
 };
 
+/* Which host is played: the one for people who sign in, or the MX host, for whoever has mail. */
+enum exchange_door { EXCHANGE_SUBMISSION, EXCHANGE_MX };
+
 enum exchange_next { EXCHANGE_GO_ON, EXCHANGE_START_TLS, EXCHANGE_CLOSE };
 
 enum exchange_mode { EXCHANGE_COMMANDS, EXCHANGE_AUTH_USER, EXCHANGE_AUTH_PASSWORD, EXCHANGE_AUTH_TOKEN, EXCHANGE_AUTH_END, EXCHANGE_BODY, EXCHANGE_CHUNK };
@@ -30,7 +33,9 @@ struct exchange_session {
 	struct exchange_world *world;
 	struct exchange_session *next_open;
 	uint64_t id;
+	enum exchange_door door;
 	char peer[64];
+	char shown[TWIN_LIST_BYTES]; /* the names of the client's certificate, parted by blanks */
 	enum exchange_mode mode;
 	enum exchange_next next;
 	bool tls, hello;
@@ -59,7 +64,7 @@ struct exchange_session {
 };
 
 /* Opens a session and queues its greeting. `peer` is the client's address, printed. */
-void exchange_session_init(struct exchange_session *, struct exchange_world *, struct span peer, int64_t now_ms, int64_t wall_ms);
+void exchange_session_init(struct exchange_session *, struct exchange_world *, enum exchange_door, struct span peer, int64_t now_ms, int64_t wall_ms);
 void exchange_session_fini(struct exchange_session *);
 
 /* Takes bytes and returns how many; less than all while a line is incomplete, a reply is held, TLS is due or the end has come. */
@@ -68,8 +73,8 @@ size_t exchange_session_feed(struct exchange_session *, struct span bytes, int64
 /* Lets a held reply out when its time has come. */
 void exchange_session_tick(struct exchange_session *, int64_t now_ms);
 
-/* TLS is established. */
-void exchange_session_secured(struct exchange_session *);
+/* TLS is established; `names` are those of the client's certificate, parted by blanks, or empty. */
+void exchange_session_secured(struct exchange_session *, struct span names);
 
 /* Says the reply and ends: for switches and time limits. */
 void exchange_session_end(struct exchange_session *, enum twin_reply, int64_t wall_ms);

@@ -32,12 +32,12 @@ struct twin {
 	struct exchange_world world;
 	struct exchange *exchange;
 	struct entra *entra;
-	struct tls *tls;
+	struct tls *tls, *mx_tls;
 	struct twin_control control;
 	struct http_server *pages[2]; /* IPv4, and IPv6 where there is one */
 	struct visit *visits;
 	char url[64];
-	uint16_t smtp_port;
+	uint16_t smtp_port, mx_port;
 };
 
 static bool is_local(struct span host)
@@ -301,13 +301,17 @@ static int bind_loopback(const char *address, uint16_t *port)
 	return fd;
 }
 
-static enum fault read_config(struct twin *t, const struct twin_settings *settings, uint16_t ports[2], char *why_out)
+/* SMTP, pages, MX */
+enum { PORT_SMTP, PORT_HTTP, PORT_MX, PORTS };
+
+static enum fault read_config(struct twin *t, const struct twin_settings *settings, uint16_t ports[PORTS], char *why_out)
 {
 	struct twin_config config = { .tenant = t->tenant };
 	enum fault fault = twin_config_read(&config, settings->config.size ? settings->config : twin_config_preset(), why_out);
 
-	ports[0] = (uint16_t)(settings->smtp_port >= 0 ? settings->smtp_port : config.smtp_port);
-	ports[1] = (uint16_t)(settings->http_port >= 0 ? settings->http_port : config.http_port);
+	ports[PORT_SMTP] = (uint16_t)(settings->smtp_port >= 0 ? settings->smtp_port : config.smtp_port);
+	ports[PORT_HTTP] = (uint16_t)(settings->http_port >= 0 ? settings->http_port : config.http_port);
+	ports[PORT_MX] = (uint16_t)(settings->mx_port >= 0 ? settings->mx_port : config.mx_port);
 	return fault;
 }
 
@@ -320,32 +324,47 @@ static enum fault open_tls(struct twin *t, const struct twin_settings *settings,
 					   .lowest = TLS_VERSION_1_2 };
 	enum fault fault = tls_server_new(&t->tls, &tls, &why);
 
+	tls.client_ca_pem = settings->client_ca_pem;
+	if (fault == FAULT_OK)
+		fault = tls_server_new(&t->mx_tls, &tls, &why);
 	if (fault != FAULT_OK)
 		snprintf(why_out, TWIN_WHY_BYTES, "TLS: %s", why);
 	return fault;
 }
 
-static enum fault listen_on(struct twin *t, const uint16_t ports[2], char *why_out)
+/* Hands a bound descriptor to what answers there. */
+static void open_port(struct twin *t, size_t which, int fd)
 {
 	static const struct http_server_settings pages = { .body_bytes_max = 64 * 1024 };
-	uint16_t smtp = ports[0], http = ports[1];
-	int smtp_fd = bind_loopback("127.0.0.1", &smtp), http_fd = smtp_fd >= 0 ? bind_loopback("127.0.0.1", &http) : -1, fd;
+	struct http_server **place = &t->pages[t->pages[0] != NULL];
 
-	if (http_fd < 0) {
-		snprintf(why_out, TWIN_WHY_BYTES, "127.0.0.1:%u: %s", (unsigned)(smtp_fd < 0 ? ports[0] : ports[1]), strerror(errno));
-		return FAULT_UNREACHABLE;
+	if (which == PORT_HTTP)
+		*place = http_server_new(t->loop, fd, NULL, &pages, on_request, t);
+	else
+		exchange_listen(t->exchange, which == PORT_MX ? EXCHANGE_MX : EXCHANGE_SUBMISSION, fd);
+}
+
+static enum fault listen_on(struct twin *t, const uint16_t ports[PORTS], char *why_out)
+{
+	uint16_t chosen[PORTS];
+	int fd;
+
+	for (size_t i = 0; i < PORTS; i++) {
+		chosen[i] = ports[i];
+		fd = bind_loopback("127.0.0.1", &chosen[i]);
+		if (fd < 0) {
+			snprintf(why_out, TWIN_WHY_BYTES, "127.0.0.1:%u: %s", (unsigned)ports[i], strerror(errno));
+			return FAULT_UNREACHABLE;
+		}
+		open_port(t, i, fd);
+		fd = bind_loopback("::1", &chosen[i]);
+		if (fd >= 0)
+			open_port(t, i, fd);
 	}
-	t->smtp_port = smtp;
-	snprintf(t->url, sizeof t->url, "http://localhost:%u", http);
+	t->smtp_port = chosen[PORT_SMTP];
+	t->mx_port = chosen[PORT_MX];
+	snprintf(t->url, sizeof t->url, "http://localhost:%u", chosen[PORT_HTTP]);
 	entra_init(t->entra, t->tenant, t->keys, t->url);
-	exchange_listen(t->exchange, smtp_fd);
-	t->pages[0] = http_server_new(t->loop, http_fd, NULL, &pages, on_request, t);
-	fd = bind_loopback("::1", &smtp);
-	if (fd >= 0)
-		exchange_listen(t->exchange, fd);
-	fd = bind_loopback("::1", &http);
-	if (fd >= 0)
-		t->pages[1] = http_server_new(t->loop, fd, NULL, &pages, on_request, t);
 	return FAULT_OK;
 }
 
@@ -376,7 +395,7 @@ static struct twin *new_parts(struct loop *loop, const struct twin_settings *set
 enum fault twin_new(struct twin **out, struct loop *loop, const struct twin_settings *settings, char why_out[TWIN_WHY_BYTES])
 {
 	struct twin *t = new_parts(loop, settings);
-	uint16_t ports[2] = { 0, 0 };
+	uint16_t ports[PORTS] = { 0 };
 	enum fault fault = read_config(t, settings, ports, why_out);
 
 	if (fault == FAULT_OK && !t->keys)
@@ -386,14 +405,14 @@ enum fault twin_new(struct twin **out, struct loop *loop, const struct twin_sett
 	if (fault == FAULT_OK) {
 		*t->preset = *t->tenant;
 		t->world = (struct exchange_world){ .tenant = t->tenant, .scripts = t->scripts, .shelf = t->shelf, .keys = t->keys, .counters = t->counters };
-		t->exchange = exchange_new(loop, t->tls, &t->world);
+		t->exchange = exchange_new(loop, t->tls, t->mx_tls, &t->world);
 		fault = listen_on(t, ports, why_out);
 	}
 	if (fault != FAULT_OK) {
 		twin_free(&t);
 		return fault;
 	}
-	t->control = (struct twin_control){ t->entra, t->exchange, &t->world, t->preset, t->smtp_port };
+	t->control = (struct twin_control){ t->entra, t->exchange, &t->world, t->preset, t->smtp_port, t->mx_port };
 	*out = t;
 	return FAULT_OK;
 }
@@ -416,6 +435,7 @@ void twin_free(struct twin **twin)
 			http_server_finish(&t->pages[i]);
 	exchange_free(&t->exchange);
 	tls_drop(&t->tls);
+	tls_drop(&t->mx_tls);
 	twin_keys_free(&t->keys);
 	twin_shelf_free(&t->shelf);
 	free(t->counters);
@@ -430,6 +450,11 @@ void twin_free(struct twin **twin)
 uint16_t twin_smtp_port(const struct twin *t)
 {
 	return t->smtp_port;
+}
+
+uint16_t twin_mx_port(const struct twin *t)
+{
+	return t->mx_port;
 }
 
 const char *twin_url(const struct twin *t)

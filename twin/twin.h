@@ -19,8 +19,10 @@ struct twin_settings {
 	struct span config;     /* the text of its file; empty for the preset */
 	int64_t smtp_port;      /* 0 lets the system choose; below 0: what the file says */
 	int64_t http_port;
+	int64_t mx_port;
 	struct twin_keys *keys; /* taken; NULL makes new ones */
 	struct span certificate_pem, key_pem; /* for SMTP instead of the keys' own, for replay; or empty */
+	struct span client_ca_pem; /* who certifies those that come to the MX host; empty: nobody is asked for a certificate */
 	struct disk *mail_directory; /* where mail is also put, or NULL; stays the caller's */
 };
 
@@ -28,8 +30,9 @@ struct twin_settings {
 MUST_CHECK enum fault twin_new(struct twin **out, struct loop *, const struct twin_settings *, char why_out[TWIN_WHY_BYTES]);
 void twin_free(struct twin **);
 
-/* Where it is: the SMTP port, the address of its pages and endpoints, the CA to trust (PEM). */
+/* Where it is: the SMTP port, the MX host's (port 25 of the real one), the address of its pages and endpoints, the CA to trust (PEM). */
 uint16_t twin_smtp_port(const struct twin *);
+uint16_t twin_mx_port(const struct twin *);
 const char *twin_url(const struct twin *);
 struct span twin_ca(const struct twin *);
 

@@ -1,16 +1,24 @@
 #include "twin/twin_config.h"
 
+#include "loop/address.h"
+
 #include <stdio.h>
 #include <string.h>
 
 static const char preset[] =
-	"# A simulated Microsoft 365 tenant. Each line is a word and its value; `user` and `app` begin one.\n"
+	"# A simulated Microsoft 365 tenant. Each line is a word and its value; `user`, `app` and `connector` begin one.\n"
 	"smtp_port 3587\n"
+	"mx_port 3525\n"
 	"http_port 3443\n"
 	"\n"
 	"tenant contoso.example\n"
 	"id 8c5f3b1e-6d2a-4c7b-9e10-5a4d3c2b1f00\n"
 	"name Contoso\n"
+	"\n"
+	"connector Postern\n"
+	"address 127.0.0.1\n"
+	"address ::1\n"
+	"certificate gateway.contoso.example\n"
 	"\n"
 	"app 5b1e7c7a-0f0e-4d5b-9a51-2f6d1c1c9a01\n"
 	"name Postern\n"
@@ -57,6 +65,7 @@ struct reading {
 	struct twin_tenant *tenant;
 	struct twin_user *user;
 	struct twin_app *app;
+	struct twin_connector *connector;
 };
 
 static bool keep(char *to, size_t room, struct span from)
@@ -104,6 +113,7 @@ static bool set_text(void *object, const struct text_key *keys, size_t count, st
 static bool begin_user(struct reading *r, struct span value)
 {
 	r->app = NULL;
+	r->connector = NULL;
 	return twin_tenant_add_user(r->tenant, value, &r->user) == FAULT_OK;
 }
 
@@ -112,18 +122,46 @@ static bool begin_app(struct reading *r, struct span value)
 	if (r->tenant->app_count == TWIN_APPS_MAX || twin_tenant_app(r->tenant, value))
 		return false;
 	r->user = NULL;
+	r->connector = NULL;
 	r->app = &r->tenant->apps[r->tenant->app_count++];
 	return keep(r->app->id, sizeof r->app->id, value);
 }
 
+static bool begin_connector(struct reading *r, struct span value)
+{
+	r->user = NULL;
+	r->app = NULL;
+	r->connector = twin_tenant_connector(r->tenant, value) ? NULL : twin_tenant_add_connector(r->tenant, value);
+	return r->connector;
+}
+
+/* One more word of a list parted by blanks. */
+static bool add_word(char list[TWIN_LIST_BYTES], struct span value)
+{
+	size_t size = strlen(list);
+
+	if (!value.size || size + 1 + value.size >= TWIN_LIST_BYTES || span_find_byte(value, ' ') != value.size)
+		return false;
+	snprintf(list + size, TWIN_LIST_BYTES - size, "%s%.*s", size ? " " : "", SPAN_ARGS(value));
+	return true;
+}
+
 static bool add_send_as(struct twin_user *u, struct span value)
 {
-	size_t size = strlen(u->send_as);
+	return span_find_byte(value, '@') != value.size && add_word(u->send_as, value);
+}
 
-	if (size + 1 + value.size >= sizeof u->send_as || span_find_byte(value, '@') == value.size)
-		return false;
-	snprintf(u->send_as + size, sizeof u->send_as - size, "%s%.*s", size ? " " : "", SPAN_ARGS(value));
-	return true;
+static bool set_of_connector(struct reading *r, struct span key, struct span value)
+{
+	struct twin_connector *c = r->connector;
+	struct network network;
+
+	if (span_equal(key, SPAN("address")))
+		return network_parse(&network, value) && add_word(c->addresses, value);
+	if (span_equal(key, SPAN("certificate")))
+		return keep(c->certificate, sizeof c->certificate, value);
+	c->takes_clear = span_equal(value, SPAN("off"));
+	return span_equal(key, SPAN("require_tls")) && (c->takes_clear || span_equal(value, SPAN("on")));
 }
 
 static bool set_of_user(struct reading *r, struct span key, struct span value)
@@ -159,6 +197,10 @@ static bool set_of_tenant(struct reading *r, struct span key, struct span value)
 		return keep(r->tenant->domain, sizeof r->tenant->domain, value);
 	if (span_equal(key, SPAN("smtp_port")))
 		return read_port(value, &r->config->smtp_port);
+	if (span_equal(key, SPAN("mx_port")))
+		return read_port(value, &r->config->mx_port);
+	if (span_equal(key, SPAN("accepted_domain")))
+		return add_word(r->tenant->domains, value);
 	if (span_equal(key, SPAN("http_port")))
 		return read_port(value, &r->config->http_port);
 	return twin_tenant_set(r->tenant, key, value, SPAN(""), 0, &change) == FAULT_OK;
@@ -173,14 +215,18 @@ static bool take_line(struct reading *r, struct span line)
 		return begin_user(r, value);
 	if (span_equal(key, SPAN("app")))
 		return begin_app(r, value);
+	if (span_equal(key, SPAN("connector")))
+		return begin_connector(r, value);
 	if (r->user)
 		return set_of_user(r, key, value);
+	if (r->connector)
+		return set_of_connector(r, key, value);
 	return r->app ? set_of_app(r, key, value) : set_of_tenant(r, key, value);
 }
 
 enum fault twin_config_read(struct twin_config *config, struct span text, char why_out[TWIN_WHY_BYTES])
 {
-	struct reading r = { config, config->tenant, NULL, NULL };
+	struct reading r = { config, config->tenant, NULL, NULL, NULL };
 	struct span line;
 
 	for (unsigned number = 1; span_cut(&text, '\n', &line); number++) {

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "loop/address.h"
 #include "twin/authenticator.h"
 
 #include <stdio.h>
@@ -26,7 +27,7 @@ enum fault twin_control_set(struct twin_control *c, struct span name, struct spa
 
 void twin_control_reset(struct twin_control *c, bool mail, bool scripts, bool switches)
 {
-	struct twin_change all = { NULL, TWIN_ENDS_ALL };
+	struct twin_change all = { NULL, TWIN_ENDS_EVERYONE };
 
 	if (mail)
 		twin_shelf_clear(c->world->shelf);
@@ -95,6 +96,17 @@ static json_t *app_json(const struct twin_app *a)
 	return json;
 }
 
+static json_t *connector_json(const struct twin_connector *c)
+{
+	json_t *json = json_object();
+
+	json_put_text(json, "name", span_of(c->name));
+	json_put_text(json, "addresses", span_of(c->addresses));
+	json_put_text(json, "certificate", span_of(c->certificate));
+	json_put_text(json, "require_tls", c->takes_clear ? SPAN("off") : SPAN("on"));
+	return json;
+}
+
 static json_t *script_json(const struct twin_script *s)
 {
 	json_t *json = json_object();
@@ -112,12 +124,18 @@ static void get_state(struct twin_control *c, const struct twin_request *q, stru
 {
 	struct twin_tenant *t = c->entra->tenant;
 	json_t *json = json_object(), *users = json_array(), *apps = json_array(), *switches = json_object(), *scripts = json_array();
+	json_t *connectors = json_array();
 
 	json_put_text(json, "tenant", span_of(t->id));
 	json_put_text(json, "domain", span_of(t->domain));
 	json_put_text(json, "url", span_of(c->entra->base_url));
 	json_put_text(json, "issuer", span_of(c->entra->issuer));
 	json_put_whole(json, "smtp_port", c->smtp_port);
+	json_put_whole(json, "mx_port", c->mx_port);
+	json_put_text(json, "accepted_domains", span_of(t->domains));
+	for (size_t i = 0; i < t->connector_count; i++)
+		json_array_append_new(connectors, connector_json(&t->connectors[i]));
+	json_object_set_new(json, "connectors", connectors);
 	for (size_t i = 0; i < t->user_count; i++)
 		json_array_append_new(users, user_json(c, &t->users[i]));
 	for (size_t i = 0; i < t->app_count; i++)
@@ -147,6 +165,8 @@ static json_t *mail_json(const struct twin_mail *m)
 	text_date(&text, m->arrives_at_ms);
 	json_put_text(json, "at", buf_span(&text));
 	json_put_text(json, "mailbox", m->mailbox);
+	json_put_text(json, "connector", m->connector);
+	json_put_text(json, "peer", m->peer);
 	json_put_text(json, "sender", m->sender);
 	json_put_text(json, "recipients", m->recipients);
 	for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
@@ -328,6 +348,37 @@ static enum fault post_app(struct twin_control *c, const json_t *json, int64_t w
 	return put_member(json, "secret", a->secret, sizeof a->secret) ? FAULT_OK : FAULT_TOO_LARGE;
 }
 
+/* Whether all of a list parted by blanks are networks. */
+static bool are_networks(struct span list)
+{
+	struct network network;
+	struct span one;
+
+	while (span_cut(&list, ' ', &one))
+		if (one.size && !network_parse(&network, one))
+			return false;
+	return true;
+}
+
+/* Changes a connector, or adds one. */
+static enum fault post_connector(struct twin_control *c, const json_t *json, int64_t wall_ms)
+{
+	struct twin_connector *connector;
+	struct span tls = json_text(json, "require_tls");
+
+	if (!are_networks(json_text(json, "addresses")) || (tls.size && !span_equal(tls, SPAN("on")) && !span_equal(tls, SPAN("off"))))
+		return FAULT_MALFORMED;
+	connector = twin_tenant_add_connector(c->entra->tenant, json_text(json, "name"));
+	if (!connector)
+		return FAULT_TOO_LARGE;
+	if (tls.size)
+		connector->takes_clear = span_equal(tls, SPAN("off"));
+	return put_member(json, "addresses", connector->addresses, sizeof connector->addresses) &&
+			       put_member(json, "certificate", connector->certificate, sizeof connector->certificate)
+		       ? FAULT_OK
+		       : FAULT_TOO_LARGE;
+}
+
 static enum fault post_reset(struct twin_control *c, const json_t *json, int64_t wall_ms)
 {
 	struct span what = json_text(json, "what");
@@ -342,7 +393,7 @@ static enum fault post_reset(struct twin_control *c, const json_t *json, int64_t
 static const struct {
 	const char *path;
 	enum fault (*change)(struct twin_control *, const json_t *, int64_t wall_ms);
-} changes[] = { { "/twin/switch", post_switch }, { "/twin/fault", post_fault }, { "/twin/user", post_user },
+} changes[] = { { "/twin/switch", post_switch }, { "/twin/fault", post_fault }, { "/twin/user", post_user }, { "/twin/connector", post_connector },
 		{ "/twin/app", post_app },	 { "/twin/reset", post_reset } };
 
 /* The fields of a page's form as JSON. */

@@ -18,7 +18,7 @@ struct twin_control {
 	struct exchange *exchange; /* NULL in tests without sockets */
 	struct exchange_world *world;
 	const struct twin_tenant *preset; /* what `reset` goes back to */
-	uint16_t smtp_port;
+	uint16_t smtp_port, mx_port;
 };
 
 /* Answers; false when the path is none of its own. */

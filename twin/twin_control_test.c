@@ -21,7 +21,7 @@ static void begin(void)
 	test_tenant_init(&site, keys);
 	preset = site.tenant;
 	entra_init(&entra, &site.tenant, keys, "http://localhost:3443");
-	control = (struct twin_control){ &entra, NULL, &site.world, &preset, 3587 };
+	control = (struct twin_control){ &entra, NULL, &site.world, &preset, 3587, 3525 };
 	twin_response_init(&response);
 }
 
@@ -234,6 +234,28 @@ static void pages_of_others_change_nothing(void **state)
 	end();
 }
 
+static void connectors(void **state)
+{
+	json_t *json;
+
+	begin();
+	assert_int_equal(post("/twin/connector", "{\"name\":\"Office\",\"addresses\":\"192.0.2.1 10.0.0.0/8\",\"require_tls\":\"off\"}"), 200);
+	assert_int_equal(post("/twin/connector", "{\"name\":\"office\",\"certificate\":\"gw.example\"}"), 200);
+	assert_int_equal(post("/twin/connector", "{\"name\":\"office\",\"addresses\":\"nonsense\"}"), 400);
+	assert_int_equal(post("/twin/connector", "{\"name\":\"office\",\"require_tls\":\"perhaps\"}"), 400);
+	assert_int_equal(post("/twin/connector", "{\"addresses\":\"\"}"), 413);
+	assert_int_equal(site.tenant.connector_count, 2);
+	assert_string_equal(site.tenant.connectors[1].addresses, "192.0.2.1 10.0.0.0/8");
+	assert_string_equal(site.tenant.connectors[1].certificate, "gw.example");
+	json = ask("GET", "/twin/state", "", "", "");
+	assert_int_equal(json_integer_value(json_object_get(json, "mx_port")), 3525);
+	json_decref(json);
+	assert_true(shows("gw.example"));
+	json_decref(ask("GET", "/", "", "", ""));
+	assert_true(shows("192.0.2.1 10.0.0.0/8"));
+	end();
+}
+
 static void files_of_a_tenant(void **state)
 {
 	static const struct {
@@ -245,6 +267,10 @@ static void files_of_a_tenant(void **state)
 		{ "tenant x.example\nid 1\napp a\nuser nobody\n", "line 4: " },
 		{ "tenant x.example\nid 1\napp a\nuser a@x.example\nuser a@x.example\n", "line 5: " },
 		{ "smtp_port 70000\n", "line 1: " },
+		{ "connector A\naddress 10.0.0.1/8\n", "line 2: " },
+		{ "connector A\nrequire_tls perhaps\n", "line 2: " },
+		{ "connector A\nconnector a\n", "line 2: " },
+		{ "accepted_domain two words\n", "line 1: " },
 		{ "", "a tenant needs" },
 	};
 	struct twin_config config = { .tenant = &site.tenant };
@@ -260,8 +286,16 @@ static void files_of_a_tenant(void **state)
 		assert_true(span_starts(span_of(why), span_of(rows[i].why)));
 	}
 	twin_tenant_init(&site.tenant);
-	assert_int_equal(twin_config_read(&config, SPAN("# x\r\nsmtp_port 25\ntenant x.example\nid 1\nsessions_max 9\n\napp a\nuser a@x.example\nsmtp_auth off"), why), FAULT_OK);
+	assert_int_equal(twin_config_read(&config, SPAN("# x\r\nsmtp_port 25\nmx_port 26\ntenant x.example\naccepted_domain y.example\nid 1\nsessions_max 9\n\napp a\n"
+							"connector Office\naddress 192.0.2.0/24\naddress 2001:db8::1\ncertificate *.x.example\nrequire_tls off\n"
+							"user a@x.example\nsmtp_auth off"), why), FAULT_OK);
 	assert_int_equal(config.smtp_port, 25);
+	assert_int_equal(config.mx_port, 26);
+	assert_true(twin_tenant_accepts(&site.tenant, SPAN("a@Y.example")) && twin_tenant_accepts(&site.tenant, SPAN("a@x.example")));
+	assert_false(twin_tenant_accepts(&site.tenant, SPAN("a@z.example")) || twin_tenant_accepts(&site.tenant, SPAN("")));
+	assert_string_equal(site.tenant.connectors[0].addresses, "192.0.2.0/24 2001:db8::1");
+	assert_string_equal(site.tenant.connectors[0].certificate, "*.x.example");
+	assert_true(site.tenant.connectors[0].takes_clear);
 	assert_int_equal(site.tenant.values[TWIN_SWITCH_sessions_max], 9);
 	assert_int_equal(site.tenant.users[0].values[TWIN_MAILBOX_smtp_auth], TWIN_MAILBOX_OFF);
 	end();
@@ -290,4 +324,4 @@ static void keys_outlive_a_restart(void **state)
 	end();
 }
 
-TESTS(switches, scripts, mail, encoded_words_for_people, the_oldest_mail_goes_first, authenticator, people, pages_of_others_change_nothing, files_of_a_tenant, keys_outlive_a_restart)
+TESTS(switches, scripts, mail, encoded_words_for_people, the_oldest_mail_goes_first, authenticator, people, connectors, pages_of_others_change_nothing, files_of_a_tenant, keys_outlive_a_restart)

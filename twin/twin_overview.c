@@ -81,6 +81,13 @@ static void put_user(struct twin_page *p, const struct twin_user *u, int64_t wal
 	twin_page_markup(p, "</td></tr>\n");
 }
 
+static void put_connector(struct twin_page *p, const struct twin_connector *c)
+{
+	struct span name = span_of(c->name), addresses = span_of(c->addresses), certificate = span_of(c->certificate);
+
+	twin_page_put(p, "<tr><td><b>%s</b></td><td><code>%s</code><br><code>%s</code></td></tr>\n", &name, &addresses, &certificate);
+}
+
 static void put_app(struct twin_page *p, const struct twin_app *a)
 {
 	struct span name = span_of(a->name), id = span_of(a->id), secret = span_of(a->secret);
@@ -123,6 +130,8 @@ static void overview(struct twin_control *c, const struct twin_request *q, struc
 	struct span domain = span_of(t->domain), id = span_of(t->id), port = number_text(memory, c->smtp_port);
 
 	twin_page_put(&p, "<p><b>%s</b> <code>%s</code><br><span class=\"soft\">SMTP 127.0.0.1:%s", &domain, &id, &port);
+	port = number_text(memory, c->mx_port);
+	twin_page_put(&p, " · MX 127.0.0.1:%s", &port);
 	port = number_text(memory, c->exchange ? (int64_t)exchange_sessions(c->exchange, NULL) : 0);
 	twin_page_put(&p, " · %s %w</span></p>\n<h2>%w</h2>", &port, TWIN_WORD_SESSIONS, TWIN_WORD_SWITCHES);
 	put_switches(&p, t, false);
@@ -134,6 +143,9 @@ static void overview(struct twin_control *c, const struct twin_request *q, struc
 	twin_page_put(&p, "<h2>%w</h2><div class=\"scroll\"><table><tbody>", TWIN_WORD_APPLICATIONS);
 	for (size_t i = 0; i < t->app_count; i++)
 		put_app(&p, &t->apps[i]);
+	twin_page_put(&p, "</tbody></table></div>\n<h2>%w</h2><div class=\"scroll\"><table><tbody>", TWIN_WORD_CONNECTORS);
+	for (size_t i = 0; i < t->connector_count; i++)
+		put_connector(&p, &t->connectors[i]);
 	twin_page_put(&p, "</tbody></table></div>\n<h2>%w</h2>", TWIN_WORD_LIMITS);
 	put_switches(&p, t, true);
 	twin_page_end(&p);

@@ -80,7 +80,7 @@ static struct span put_text(char **at, struct span text)
 
 uint64_t twin_shelf_put(struct twin_shelf *s, const struct twin_mail *given)
 {
-	size_t size = given->mailbox.size + given->sender.size + given->recipients.size + given->peer.size + given->reply.size + given->bytes.size;
+	size_t size = given->mailbox.size + given->connector.size + given->sender.size + given->recipients.size + given->peer.size + given->reply.size + given->bytes.size;
 	struct twin_mail *m = malloc(sizeof *m + size);
 	char *at = (char *)(m + 1);
 
@@ -88,6 +88,7 @@ uint64_t twin_shelf_put(struct twin_shelf *s, const struct twin_mail *given)
 	*m = *given;
 	m->number = s->last + 1;
 	m->mailbox = put_text(&at, given->mailbox);
+	m->connector = put_text(&at, given->connector);
 	m->sender = put_text(&at, given->sender);
 	m->recipients = put_text(&at, given->recipients);
 	m->peer = put_text(&at, given->peer);

@@ -14,6 +14,7 @@ struct twin_mail {
 	uint64_t number;
 	int64_t taken_at_ms, arrives_at_ms; /* wall; the later one differs where the rate was exceeded */
 	struct span mailbox, sender, recipients; /* who signed in, envelope sender, envelope recipients parted by blanks */
+	struct span connector;                   /* at the MX host, where nobody signs in: what it came through, or empty */
 	struct span peer, reply;                 /* what was answered; empty where the connection was cut before */
 	struct span bytes;
 	size_t recipient_count;

@@ -130,6 +130,46 @@ struct twin_app *twin_tenant_app(struct twin_tenant *t, struct span client_id)
 	return NULL;
 }
 
+struct twin_connector *twin_tenant_connector(struct twin_tenant *t, struct span name)
+{
+	for (size_t i = 0; i < t->connector_count; i++)
+		if (span_equal_fold(span_of(t->connectors[i].name), name))
+			return &t->connectors[i];
+	return NULL;
+}
+
+struct twin_connector *twin_tenant_add_connector(struct twin_tenant *t, struct span name)
+{
+	struct twin_connector *c = twin_tenant_connector(t, name);
+
+	if (c || !name.size || name.size >= sizeof c->name || t->connector_count == TWIN_CONNECTORS_MAX)
+		return c;
+	c = &t->connectors[t->connector_count++];
+	*c = (struct twin_connector){ 0 };
+	memcpy(c->name, name.at, name.size);
+	return c;
+}
+
+bool twin_tenant_accepts(const struct twin_tenant *t, struct span address)
+{
+	struct span domain = span_slice(address, span_find_byte(address, '@') + 1, address.size), rest = span_of(t->domains), one;
+
+	if (span_equal_fold(span_of(t->domain), domain))
+		return true;
+	while (span_cut(&rest, ' ', &one))
+		if (one.size && span_equal_fold(one, domain))
+			return true;
+	return false;
+}
+
+bool twin_tenant_knows(const struct twin_tenant *t, struct span address)
+{
+	for (size_t i = 0; i < t->user_count; i++)
+		if (twin_user_may_send_as(&t->users[i], address))
+			return true;
+	return false;
+}
+
 bool twin_tenant_is(const struct twin_tenant *t, struct span name)
 {
 	return span_equal_fold(name, span_of(t->id)) || span_equal_fold(name, span_of(t->domain)) || span_equal(name, SPAN("common")) ||

@@ -13,6 +13,7 @@ enum {
 	TWIN_USERS_MAX = 64,
 	TWIN_APPS_MAX = 8,
 	TWIN_REDIRECTS_MAX = 8,
+	TWIN_CONNECTORS_MAX = 8,
 	TWIN_TEXT_BYTES = 128,
 	TWIN_ADDRESS_BYTES = 256,
 	TWIN_LIST_BYTES = 1024,
@@ -50,8 +51,8 @@ enum { TWIN_ROTATION_KEPT, TWIN_ROTATION_STRICT };
 enum { TWIN_ACCOUNT_ENABLED, TWIN_ACCOUNT_DISABLED, TWIN_ACCOUNT_LOCKED, TWIN_ACCOUNT_PASSWORD_EXPIRED };
 enum { TWIN_GRANT_VALID, TWIN_GRANT_EXPIRED, TWIN_GRANT_REVOKED };
 
-/* Which SMTP sessions a change ends. */
-enum twin_ends { TWIN_ENDS_NONE, TWIN_ENDS_PASSWORD, TWIN_ENDS_ALL };
+/* Which SMTP sessions a change ends: of those that sign in, those by password or all; or everyone's, at the MX host too. */
+enum twin_ends { TWIN_ENDS_NONE, TWIN_ENDS_PASSWORD, TWIN_ENDS_ALL, TWIN_ENDS_EVERYONE };
 
 struct twin_switch_row {
 	const char *name;
@@ -83,8 +84,19 @@ struct twin_app {
 	size_t redirect_count;
 };
 
+/* An inbound connector (New-InboundConnector): who may bring mail to the MX host as the organisation itself. */
+struct twin_connector {
+	char name[TWIN_TEXT_BYTES];
+	char addresses[TWIN_LIST_BYTES];   /* networks of those who come, parted by blanks (SenderIPAddresses) */
+	char certificate[TWIN_TEXT_BYTES]; /* "host.example" or "*.example", or empty (TlsSenderCertificateName) */
+	bool takes_clear;                  /* without TLS too (RequireTls $false) */
+};
+
 struct twin_tenant {
 	char id[TWIN_ID_BYTES], domain[TWIN_TEXT_BYTES], name[TWIN_TEXT_BYTES];
+	char domains[TWIN_LIST_BYTES]; /* accepted domains besides its own, parted by blanks */
+	struct twin_connector connectors[TWIN_CONNECTORS_MAX];
+	size_t connector_count;
 	struct twin_user users[TWIN_USERS_MAX];
 	size_t user_count;
 	struct twin_app apps[TWIN_APPS_MAX];
@@ -104,6 +116,14 @@ MUST_CHECK enum fault twin_tenant_add_user(struct twin_tenant *, struct span add
 
 /* A registration by client id, or NULL. */
 struct twin_app *twin_tenant_app(struct twin_tenant *, struct span client_id);
+
+/* A connector by name, or NULL; the same, or a new one: NULL for a name that cannot be or one too many. */
+struct twin_connector *twin_tenant_connector(struct twin_tenant *, struct span name);
+struct twin_connector *twin_tenant_add_connector(struct twin_tenant *, struct span name);
+
+/* Whether an address is in an accepted domain; whether it is one of the tenant's people's, their other addresses included. */
+bool twin_tenant_accepts(const struct twin_tenant *, struct span address);
+bool twin_tenant_knows(const struct twin_tenant *, struct span address);
 
 /* Whether `name` in a path means this tenant: its id, its domain, "common" or "organizations". */
 bool twin_tenant_is(const struct twin_tenant *, struct span name);
