@@ -205,7 +205,7 @@ class House(Case):
     @contextlib.contextmanager
     def traced(self, role, *words, output="/dev/null"):
         """strace on all threads of a role, from outside its walls. It is killed in the end: asked to end, it may wait for the dead for ever."""
-        pid = self.gateway.roles()[role]
+        pid = wait_until(f"{role} lives", lambda: next((p for p in [self.gateway.roles()[role]] if is_alive(p)), None))
         self.gateway.only_its_page = False  # a call that strace answers in the kernel's place looks like one that does not exist
         with subprocess.Popen(["strace", "-f", "-q", "-o", output, *words, "-p", str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tracer:
             try:
