@@ -124,6 +124,8 @@ static int write_boot_file(const char *data, const char *folder, struct span hos
 	put_listener(&b, folder, "submission", 587, "starttls", "");
 	put_listener(&b, folder, "submissions", 465, "implicit", "");
 	put_listener(&b, folder, "devices", 25, "starttls", "\tmechanisms = {}\n\tnetworks_only = yes   # only addresses in a client's trusted networks\n");
+	buf_print(&b, "\nlistener local {\n\taddresses = { \"%s/local.sock\" }   # programs of this machine, by `postern sendmail`\n\ttls = none\n\tmechanisms = {}\n"
+		      "\tnetworks_only = yes   # only users in a client's trusted networks, such as uid:33\n}\n", data);
 	put_listener(&b, folder, "web", 8443, "none", "\tprotocol = http   # on loopback providers allow http://localhost as redirect address\n");
 	result = write_file(folder, "postern.conf", 0644, buf_span(&b));
 	buf_free(&b);

@@ -175,6 +175,7 @@ void session_settled(struct session *s, const struct message_settled *m)
 		verdict(s, FAULT_OK, 250, SPAN("2.0.0"), buf_span(&text), outcome);
 	buf_free(&text);
 	if (s->heard_id[0]) {
+		s->has_gone_on = false;
 		s->heard_wait_ms = HEARD_FIRST_MS;
 		timer_after(&s->heard, s->heard_wait_ms);
 	}
@@ -184,9 +185,15 @@ void session_settled(struct session *s, const struct message_settled *m)
 
 /* --- whether the reply was heard */
 
+/* Over a Unix socket nothing is on its way, and a program that has the reply may die before it strikes its copy out: only what it says next tells that it did. */
+static bool is_heard(const struct session *s)
+{
+	return s->stream && stream_is_heard(s->stream) && (s->peer.family != ADDRESS_PATH || s->has_gone_on);
+}
+
 void incoming_check_heard(struct session *s)
 {
-	if (!s->heard_id[0] || !s->stream || !stream_is_heard(s->stream))
+	if (!s->heard_id[0] || !is_heard(s))
 		return;
 	if (s->gate->post)
 		link_send(s->gate->post, &MESSAGE_OF(heard, .id = span_of(s->heard_id)));

@@ -329,6 +329,7 @@ static size_t on_data(void *self, struct span bytes)
 	struct session *s = self;
 	size_t taken = 0;
 
+	s->has_gone_on = true;
 	incoming_check_heard(s);
 	if (s->proxy)
 		return take_proxy_header(s, bytes);

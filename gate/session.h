@@ -54,6 +54,7 @@ struct session {
 	struct session *older, *newer;   /* among the strangers */
 	int64_t heard_wait_ms;
 	char heard_id[64];               /* the reply that is not known to be heard */
+	bool has_gone_on;                /* something came behind that reply */
 	enum fault deny;
 	bool has_core;                   /* smtp_server_init() was called */
 	bool waits_network;              /* the vault is asked whether the address is in a trusted network */

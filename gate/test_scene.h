@@ -42,7 +42,7 @@ struct scene {
 	/* what was seen */
 	struct message_mail_begin begin;
 	struct buf recipients, body, sender;
-	char message_id[200], heard[80], refused_sender[200];
+	char message_id[200], heard[80], refused_sender[200], remote[100];
 	unsigned ends, drops;
 	uint64_t session, serial;
 	enum fault refused;
@@ -84,6 +84,7 @@ static inline void vault_received(void *self, struct link *link, const struct me
 	}
 	if (m->type != MESSAGE_authorize || s->vault_mute)
 		return;
+	snprintf(s->remote, sizeof s->remote, "%.*s", SPAN_ARGS(m->authorize.remote));
 	buf_init(&grant, 100000);
 	good = m->authorize.mechanism ? span_equal(m->authorize.user, SPAN("erp")) && span_equal(m->authorize.password, SPAN("pt_good"))
 				      : s->network_granted;
@@ -259,7 +260,8 @@ static inline void link_roles(struct scene *s, enum role role)
 		s->post = link_new_take(s->loop, ends[1], ROLE_POST, ROLE_GATE, 0, &post_events, s);
 }
 
-static inline struct scene *scene_with(const char *listener)
+/* With its listener at that address or path. */
+static inline struct scene *scene_at(const char *where, const char *listener)
 {
 	struct scene *s = calloc(1, sizeof *s);
 	struct role_listener socket = { .name = SPAN("test") };
@@ -276,7 +278,7 @@ static inline struct scene *scene_with(const char *listener)
 	buf_init(&s->sender, 1000);
 	snprintf(boot, sizeof boot, "host_name = mail.contoso.example\nlistener test { tls = none clear_login = yes %s }", listener);
 	assert_int_equal(config_read(&s->config, "test", span_of(boot), why, sizeof why), FAULT_OK);
-	assert_true(address_parse(&any, SPAN("127.0.0.1"), 0));
+	assert_true(address_parse(&any, span_of(where), 0));
 	socket.fd = listener_bind(&any, 100);
 	s->address = listener_address(socket.fd);
 	start.config = s->config;
@@ -286,6 +288,11 @@ static inline struct scene *scene_with(const char *listener)
 	link_roles(s, ROLE_VAULT);
 	link_roles(s, ROLE_POST);
 	return s;
+}
+
+static inline struct scene *scene_with(const char *listener)
+{
+	return scene_at("127.0.0.1", listener);
 }
 
 static inline void scene_end(struct scene *s)

@@ -8,6 +8,7 @@
 #include "base/trail.h"
 #include "keeper/alarm.h"
 #include "keeper/child.h"
+#include "keeper/collect.h"
 #include "keeper/confine.h"
 #include "keeper/outfit.h"
 #include "loop/link.h"
@@ -45,6 +46,7 @@ struct keeper {
 	struct trail trail;
 	const struct keeper_options *options;
 	struct outfit *outfit;
+	struct collect *collect;
 	struct secret *mac_key;
 	size_t child_count;
 	struct child children[CHILDREN_MAX];
@@ -151,8 +153,10 @@ static void check_ready(struct keeper *k)
 	for (size_t i = 0; i < k->child_count; i++)
 		if (!k->children[i].is_ready)
 			return;
-	if (!k->was_ready)
+	if (!k->was_ready) {
 		say_listening(k);
+		collect_start(k->collect, k->outfit->config);
+	}
 	k->was_ready = true;
 }
 
@@ -312,6 +316,8 @@ static void on_sigchld(void *self)
 
 		if (c)
 			child_ended(c, status);
+		else if (k->collect)
+			collect_ended(k->collect, pid, status);
 	}
 }
 
@@ -327,6 +333,7 @@ static void on_sigterm(void *self)
 	if (k->is_stopping)
 		return;
 	k->is_stopping = true;
+	collect_free(&k->collect);
 	sd_notify(0, "STOPPING=1");
 	TRAIL(&k->trail, EVENT_ROLE_DRAINING);
 	for (size_t i = 0; i < k->child_count; i++) {
@@ -357,6 +364,7 @@ static void on_sighup(void *self)
 	for (size_t i = 0; i < k->child_count; i++)
 		if (k->children[i].link)
 			give_all(&k->children[i], true);
+	collect_start(k->collect, k->outfit->config);
 	TRAIL(&k->trail, EVENT_RELOADED);
 	sd_notify(0, "READY=1");
 }
@@ -452,9 +460,11 @@ int keeper_main(const struct keeper_options *options)
 	TRAIL(&k->trail, EVENT_KEEPER_STARTED, TRAIL_TEXT("version", SPAN(POSTERN_VERSION)), TRAIL_NUMBER("pid", getpid()),
 	      TRAIL_TEXT("data", k->outfit->config->data), TRAIL_TEXT("config", span_of(options->config_path)));
 	raise_descriptors();
+	k->collect = collect_new(k->loop, k->outfit->config);
 	confine_keeper();
 	start_children(k);
 	loop_run(k->loop);
+	collect_free(&k->collect);
 	end_children(k);
 	TRAIL(&k->trail, EVENT_KEEPER_STOPPED);
 	exit_code = k->exit_code;

@@ -1,9 +1,10 @@
-/* The one executable: `serve`, `role`, `twin` and `restore` run here, everything else is the command line's. */
+/* The one executable: `serve`, `role`, `twin` and `restore` run here, everything else is the command line's. By the name of sendmail it is that. */
 #include "base/arena.h"
 #include "base/panic.h"
 #include "base/remedy.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/sendmail.h"
 #include "keeper/keeper.h"
 #include "keeper/restore.h"
 #include "keeper/twin_main.h"
@@ -112,6 +113,10 @@ static int run_restore(int count, char **words)
 
 int main(int count, char **words)
 {
+	if (count > 0 && sendmail_is_name(words[0]))
+		return sendmail_main(count, words);
+	if (count > 1 && !strcmp(words[1], "sendmail") && (count < 3 || strcmp(words[2], "--help")))
+		return sendmail_main(count - 1, words + 1);
 	if (count > 1 && !strcmp(words[1], "serve"))
 		return run_serve(count - 2, words + 2);
 	if (count > 1 && !strcmp(words[1], "role"))

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FILE_BYTES_MAX = 4 * 1024 * 1024, BACKLOG = 4096, WARN_DAYS = 30, DAY_MS = 86400000 };
@@ -174,8 +175,14 @@ static bool open_socket(struct opening *o, struct span name, enum role role, con
 	struct outfit *out = o->outfit;
 	int fd = take_socket(before, name, a);
 
-	if (fd < 0)
+	if (fd < 0) {
 		fd = listener_bind(a, BACKLOG);
+		/* Any program may speak to gate, which knows by its user what it may do. */
+		if (fd >= 0 && a->family == ADDRESS_PATH && role == ROLE_GATE && chmod(a->path, 0666)) {
+			close(fd);
+			fd = -1;
+		}
+	}
 	if (fd < 0)
 		return fails(o, "listener", name, strerror(errno));
 	ASSERT(out->socket_count < OUTFIT_SOCKETS_MAX);
@@ -235,10 +242,13 @@ static bool open_all(struct opening *o, int64_t port_base, struct outfit *before
 	for (size_t i = 0; i < c->listener_count; i++)
 		if (!span_equal(c->listeners[i].tls, SPAN("none")) && !check_certificate(o, &c->listeners[i]))
 			return false;
+	/* First the one that tells whether this data directory is served already; others stand in it too. */
+	if (!open_control(o, before))
+		return false;
 	for (size_t i = 0; i < c->listener_count; i++)
 		if (!open_listener(o, &c->listeners[i], port_base, before))
 			return false;
-	return open_control(o, before);
+	return true;
 }
 
 static bool read_boot_file(struct opening *o, const char *path)

@@ -1,5 +1,7 @@
 #include "loop/address.h"
 
+#include "loop/local_user.h"
+
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <string.h>
@@ -156,6 +158,15 @@ static bool is_clean(const struct network *n, unsigned width)
 	return !memcmp(tail, zeros, width / 8);
 }
 
+/* "uid:1000"; "uid:0/0" is everybody, and nothing between makes sense. */
+static bool parse_users(struct network *out, struct span text)
+{
+	bool is_all = span_equal(text, SPAN("uid:0/0"));
+
+	*out = (struct network){ .bits = is_all ? 0 : 32 };
+	return local_user_parse(&out->base, is_all ? SPAN("uid:0") : text);
+}
+
 bool network_parse(struct network *out, struct span text)
 {
 	size_t slash = span_find_byte(text, '/');
@@ -164,6 +175,8 @@ bool network_parse(struct network *out, struct span text)
 	uint64_t bits;
 	unsigned width;
 
+	if (parse_users(out, text))
+		return true;
 	*out = n;
 	if (!address_parse(&n.base, base, 0) || n.base.family == ADDRESS_PATH)
 		return false;
@@ -182,8 +195,17 @@ bool network_parse(struct network *out, struct span text)
 	return true;
 }
 
+static bool holds_user(const struct network *n, const struct address *a)
+{
+	uint32_t base, uid;
+
+	return local_user_is(&n->base, &base) && local_user_is(a, &uid) && (!n->bits || base == uid);
+}
+
 bool network_holds(const struct network *n, const struct address *a)
 {
+	if (n->base.family == ADDRESS_PATH)
+		return holds_user(n, a);
 	if (n->base.family != a->family || (a->family != ADDRESS_IPV4 && a->family != ADDRESS_IPV6))
 		return false;
 	return equal_bits(n->base.bytes, a->bytes, n->bits) && (!n->base.scope || n->base.scope == a->scope);

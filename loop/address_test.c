@@ -1,5 +1,6 @@
 /* Addresses and networks as people write them. */
 #include "loop/address.h"
+#include "loop/local_user.h"
 #include "tests/test.h"
 
 static void parsed(const char *text, uint16_t port, const char *wanted)
@@ -131,13 +132,23 @@ static void networks(void **state)
 		{ "::ffff:10.0.0.0/95", "10.0.0.1", -1 },
 		{ "/8", "10.0.0.1", -1 },
 		{ "example.org/8", "10.0.0.1", -1 },
+		{ "uid:33", "uid:33", 1 },
+		{ "uid:33", "uid:34", 0 },
+		{ "uid:0/0", "uid:4294967295", 1 },
+		{ "uid:0/0", "10.0.0.1", 0 },
+		{ "uid:0/0", "/run/x", 0 },
+		{ "0.0.0.0/0", "uid:33", 0 },
+		{ "uid:33/16", "uid:33", -1 },
+		{ "uid:4294967296", "uid:0", -1 },
+		{ "uid:www-data", "uid:33", -1 },
+		{ "uid:", "uid:33", -1 },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct network n;
 		struct address a;
 
-		assert_true(address_parse(&a, span_of(rows[i].address), 0));
+		assert_true(address_parse(&a, span_of(rows[i].address), 0) || local_user_parse(&a, span_of(rows[i].address)));
 		if (network_parse(&n, span_of(rows[i].network)) != (rows[i].holds >= 0))
 			fail_msg("%s", rows[i].network);
 		if (rows[i].holds >= 0 && network_holds(&n, &a) != (rows[i].holds == 1))
@@ -145,4 +156,25 @@ static void networks(void **state)
 	}
 }
 
-TESTS(addresses, what_is_no_address, loopback, nobody_else, equality, networks)
+/* A user is at no place where one could listen or connect. */
+static void users(void **state)
+{
+	struct address a = local_user(4294967295), b;
+	char memory[32];
+	struct buf text;
+	uint32_t uid;
+
+	buf_over(&text, memory, sizeof memory);
+	assert_true(address_print(&text, &a, true));
+	assert_span(buf_span(&text), "uid:4294967295");
+	assert_true(local_user_parse(&b, buf_span(&text)) && address_equal(&a, &b));
+	assert_true(local_user_is(&a, &uid) && uid == 4294967295);
+	b = local_user(0);
+	assert_false(address_equal(&a, &b));
+	assert_true(address_is_loopback(&a) && address_is_nobody_else(&a));
+	assert_false(address_parse(&b, SPAN("uid:33"), 25));
+	assert_true(address_parse(&b, SPAN("/uid:33"), 25));
+	assert_false(local_user_is(&b, &uid));
+}
+
+TESTS(addresses, what_is_no_address, loopback, nobody_else, equality, networks, users)

@@ -4,6 +4,7 @@
 #include "base/metric.h"
 #include "base/panic.h"
 #include "identity/client_password.h"
+#include "loop/local_user.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -319,12 +320,12 @@ static bool make_grant(struct vault *v, const struct vault_peer *peer, const str
 	return whole;
 }
 
-/* "192.0.2.1", "[2001:db8::1]:25" and all between. */
+/* "192.0.2.1", "[2001:db8::1]:25" and all between; or a user of this machine. */
 static bool read_remote(struct address *out, struct span text)
 {
 	size_t colon = text.size;
 
-	if (address_parse(out, text, 0))
+	if (local_user_parse(out, text) || address_parse(out, text, 0))
 		return true;
 	while (colon > 0 && text.at[colon - 1] != ':')
 		colon--;

@@ -238,9 +238,11 @@ bool header_put_received(struct buf *out, const struct header_trace *t)
 	buf_put(out, SPAN("Received: from "));
 	put_word(out, t->helo);
 	if (t->address.size) {
-		buf_put(out, span_find_byte(t->address, ':') < t->address.size ? SPAN(" ([IPv6:") : SPAN(" (["));
+		bool is_user = span_starts(t->address, SPAN("uid:"));
+
+		buf_put(out, is_user ? SPAN(" (") : span_find_byte(t->address, ':') < t->address.size ? SPAN(" ([IPv6:") : SPAN(" (["));
 		put_word(out, t->address);
-		buf_put(out, SPAN("])"));
+		buf_put(out, is_user ? SPAN(")") : SPAN("])"));
 	}
 	buf_put(out, SPAN("\r\n\tby "));
 	put_word(out, t->host);

@@ -258,6 +258,17 @@ static void received_for_ipv4(void **state)
 	buf_free(&b);
 }
 
+static void received_from_a_user(void **state)
+{
+	struct header_trace trace = { SPAN("web1"), SPAN("uid:33"), SPAN("mx.test"), SPAN("ESMTP"), SPAN("m1"), 0 };
+	struct buf b;
+
+	buf_init(&b, 2000);
+	assert_true(header_put_received(&b, &trace));
+	assert_true(span_starts(buf_span(&b), SPAN("Received: from web1 (uid:33)\r\n\tby mx.test with ESMTP id m1;\r\n")));
+	buf_free(&b);
+}
+
 static void refused_blocks(void **state)
 {
 	static const struct {
@@ -307,4 +318,4 @@ static void ceiling(void **state)
 
 TESTS(complete_header_stays, missing_fields_are_added, no_header_at_all, from_is_rewritten, t_relay_17_from_ambiguous,
       t_relay_17_senders, what_it_says, signed_mail_is_known, signed_mail_is_never_altered,
-      t_smuggle_15_header_injection, received_for_ipv4, refused_blocks, ceiling)
+      t_smuggle_15_header_injection, received_for_ipv4, received_from_a_user, refused_blocks, ceiling)

@@ -1,6 +1,7 @@
 #include "loop/fake/network.h"
 
 #include "base/panic.h"
+#include "loop/local_user.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -118,7 +119,7 @@ static void accept_one(void *self)
 	memmove(l->waiting, l->waiting + 1, --l->waiting_count * sizeof *l->waiting);
 	if (l->waiting_count)
 		timer_after(&listener->timer, 0);
-	peer = network_other(end)->local;
+	peer = end->connection->local ? local_user(network_peer_identity().uid) : network_other(end)->local;
 	world_note("connection %llu accepted", (unsigned long long)end->connection->serial);
 	listener->accepted(listener->self, network_handle(end, NULL), &peer);
 }

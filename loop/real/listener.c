@@ -1,4 +1,5 @@
 #include "base/panic.h"
+#include "loop/local_user.h"
 #include "loop/real/inner.h"
 
 #include <errno.h>
@@ -85,6 +86,17 @@ static bool is_short_of_something(int number)
 	return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM;
 }
 
+/* Over a Unix socket nobody has a name; what counts is whose program it is. */
+static struct address peer_of(int fd, const struct sockaddr_storage *name, socklen_t name_size)
+{
+	struct ucred who;
+	socklen_t size = sizeof who;
+
+	if (name->ss_family != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size))
+		return socket_address(name, name_size);
+	return local_user(who.uid);
+}
+
 static void on_connection(void *self, unsigned events)
 {
 	struct listener *l = self;
@@ -95,7 +107,7 @@ static void on_connection(void *self, unsigned events)
 		int fd = accept4(l->fd, (struct sockaddr *)&name, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			struct address peer = socket_address(&name, size);
+			struct address peer = peer_of(fd, &name, size);
 
 			l->accepted(l->self, fd, &peer);
 		} else if (is_short_of_something(errno)) {
