@@ -12,13 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DONE = 0, FAILED = 1, USAGE = 2, SMTP_PORT = 3587, HTTP_PORT = 3443, MX_PORT = 3525 };
+enum { DONE = 0, FAILED = 1, USAGE = 2, SMTP_PORT = 3587, HTTP_PORT = 3443, HTTPS_PORT = 3444, MX_PORT = 3525 };
 
 static const char keys_name[] = "twin-keys.pem", ca_name[] = "twin-ca.pem";
 
 static const char usage[] =
 	"usage: postern twin [--config FILE] [--data DIR] [--mail DIR] [--port-base N]\n"
-	"                    [--smtp-port N] [--http-port N] [--mx-port N] [--client-ca FILE]\n"
+	"                    [--smtp-port N] [--http-port N] [--https-port N]\n"
+	"                    [--mx-port N] [--client-ca FILE]\n"
 	"                    [--print-config]\n"
 	"       postern twin mail [N]\n"
 	"       postern twin switch NAME VALUE [MAILBOX]\n"
@@ -37,7 +38,7 @@ static const char usage[] =
 struct options {
 	const char *config_path, *mail_path, *client_ca_path;
 	char data[512];
-	int64_t smtp_port, http_port, mx_port;
+	int64_t smtp_port, http_port, https_port, mx_port;
 	bool print;
 };
 
@@ -87,17 +88,20 @@ static bool take_option(struct options *o, const char *name, const char *value)
 		return number_of(value, 65535, &o->mx_port);
 	if (!strcmp(name, "--client-ca"))
 		return (o->client_ca_path = value);
+	if (!strcmp(name, "--https-port"))
+		return number_of(value, 65535, &o->https_port);
 	if (strcmp(name, "--port-base") || !number_of(value, 65535 - SMTP_PORT, &base))
 		return false;
 	o->smtp_port = base + SMTP_PORT;
 	o->http_port = base + HTTP_PORT;
 	o->mx_port = base + MX_PORT;
+	o->https_port = base + HTTPS_PORT;
 	return true;
 }
 
 static bool read_options(struct options *o, int count, char **words)
 {
-	*o = (struct options){ .smtp_port = -1, .http_port = -1, .mx_port = -1 };
+	*o = (struct options){ .smtp_port = -1, .http_port = -1, .https_port = -1, .mx_port = -1 };
 	default_data(o->data);
 	for (int i = 1; i < count; i++) {
 		if (!strcmp(words[i], "--print-config")) {
@@ -110,6 +114,9 @@ static bool read_options(struct options *o, int count, char **words)
 	}
 	if (o->smtp_port >= 0 && o->mx_port < 0)
 		o->mx_port = 0; /* who moves the one wants the other out of the way too */
+	/* Two twins on one machine differ by the port of their pages: the other one goes with it, chosen by the system or beside it. */
+	if (o->http_port >= 0 && o->http_port < 65535 && o->https_port < 0)
+		o->https_port = o->http_port ? o->http_port + 1 : 0;
 	return true;
 }
 
@@ -187,8 +194,8 @@ static void introduce(struct twin *t)
 {
 	const struct twin_tenant *tenant = twin_tenant(t);
 
-	printf("\n%s (%s)\n  pages and switches  %s\n  SMTP                127.0.0.1:%u, STARTTLS\n  MX                  127.0.0.1:%u\n", tenant->name, tenant->domain, twin_url(t),
-	       (unsigned)twin_smtp_port(t), (unsigned)twin_mx_port(t));
+	printf("\n%s (%s)\n  pages and switches  %s\n  the same under TLS  %s\n  SMTP                127.0.0.1:%u, STARTTLS\n  MX                  127.0.0.1:%u\n", tenant->name,
+	       tenant->domain, twin_url(t), twin_secure_url(t), (unsigned)twin_smtp_port(t), (unsigned)twin_mx_port(t));
 	for (size_t i = 0; i < tenant->app_count; i++)
 		printf("  application         %s  %s\n  client secret       %s\n", tenant->apps[i].name, tenant->apps[i].id, tenant->apps[i].secret);
 	for (size_t i = 0; i < tenant->user_count; i++)
@@ -203,7 +210,8 @@ static void stop(void *self)
 
 static int serve(const struct options *o, struct disk *data, struct disk *mail)
 {
-	struct twin_settings settings = { .smtp_port = o->smtp_port, .http_port = o->http_port, .mx_port = o->mx_port, .mail_directory = mail };
+	struct twin_settings settings = { .smtp_port = o->smtp_port, .http_port = o->http_port, .https = true, .https_port = o->https_port, .mx_port = o->mx_port,
+					  .mail_directory = mail };
 	struct loop *loop = loop_new();
 	char why[TWIN_WHY_BYTES] = "";
 	struct twin *twin = NULL;
@@ -228,8 +236,8 @@ static int serve(const struct options *o, struct disk *data, struct disk *mail)
 		return complain(fault_row(fault)->says[LANGUAGE_EN], why);
 	loop_on_signal(loop, SIGTERM, stop, loop);
 	loop_on_signal(loop, SIGINT, stop, loop);
-	printf("ready smtp=127.0.0.1:%u http=%s ca=%s/%s mx=127.0.0.1:%u\n", (unsigned)twin_smtp_port(twin), twin_url(twin), o->data, ca_name,
-	       (unsigned)twin_mx_port(twin));
+	printf("ready smtp=127.0.0.1:%u http=%s ca=%s/%s mx=127.0.0.1:%u https=%s\n", (unsigned)twin_smtp_port(twin), twin_url(twin), o->data, ca_name,
+	       (unsigned)twin_mx_port(twin), twin_secure_url(twin));
 	if (isatty(STDOUT_FILENO))
 		introduce(twin);
 	fflush(stdout);

@@ -251,6 +251,9 @@ static void write_reply(struct http_exchange *x, const struct reply *r)
 		put_head(&head, &(struct reply){ .status = 500 }, true);
 		has_body = false;
 	}
+	/* What a handler answers is its own and has a ceiling there: it goes out whole, however slowly it is read. */
+	if (has_body && r->body.size > STREAM_UNSENT_BYTES / 2)
+		stream_set_unsent_max(x->stream, STREAM_UNSENT_BYTES + head.size + r->body.size);
 	stream_write(x->stream, buf_span(&head));
 	if (has_body)
 		stream_write(x->stream, r->body);

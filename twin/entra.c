@@ -15,8 +15,15 @@ void entra_init(struct entra *e, struct twin_tenant *tenant, const struct twin_k
 	memset(e, 0, sizeof *e);
 	e->tenant = tenant;
 	e->keys = keys;
+	entra_is_at(e, base_url);
+}
+
+void entra_is_at(struct entra *e, const char *base_url)
+{
+	if (!strcmp(e->base_url, base_url))
+		return;
 	snprintf(e->base_url, sizeof e->base_url, "%s", base_url);
-	snprintf(e->issuer, sizeof e->issuer, "%s/%s/v2.0", base_url, tenant->id);
+	snprintf(e->issuer, sizeof e->issuer, "%s/%s/v2.0", base_url, e->tenant->id);
 }
 
 void entra_random_code(char out[ENTRA_CODE_BYTES], const char *head)
@@ -85,7 +92,7 @@ static void discovery(struct entra *e, const struct twin_request *q, struct twin
 	char url[TWIN_ADDRESS_BYTES * 2];
 
 	put_url(e, json, "token_endpoint", "/oauth2/v2.0/token");
-	json_object_set_new(json, "token_endpoint_auth_methods_supported", json_pack("[s,s]", "client_secret_post", "client_secret_basic"));
+	json_object_set_new(json, "token_endpoint_auth_methods_supported", json_pack("[s,s,s]", "client_secret_post", "private_key_jwt", "client_secret_basic"));
 	put_url(e, json, "jwks_uri", "/discovery/v2.0/keys");
 	json_object_set_new(json, "response_modes_supported", json_pack("[s,s,s]", "query", "fragment", "form_post"));
 	json_object_set_new(json, "subject_types_supported", json_pack("[s]", "pairwise"));

@@ -47,6 +47,9 @@ struct entra {
 /* `base_url` is where browsers and clients reach it. */
 void entra_init(struct entra *, struct twin_tenant *, const struct twin_keys *, const char *base_url);
 
+/* Says where it is reached from now on, in addresses and as issuer. */
+void entra_is_at(struct entra *, const char *base_url);
+
 /* The stage that a path belongs to, so that its waits can be kept before entra_handle(); TWIN_STAGE_NONE when none. */
 enum twin_stage entra_stage(struct span path);
 
@@ -79,6 +82,12 @@ struct span entra_resource(struct span scopes);
 
 /* 0, or 70011 when a scope is none that the resource has; `bad_out` is that scope. */
 int entra_check_scopes(struct span scopes, struct span *bad_out);
+
+/* Whether the scope asked for is one resource's `.default`, as an application must ask. */
+bool entra_is_default(struct span scopes, struct span *resource_out);
+
+/* Appends those of an application's roles that are the resource's. */
+void entra_put_roles(struct buf *out, struct span roles, struct span resource);
 
 /* Appends the scopes of one resource, in full or by their short names. */
 void entra_put_scopes(struct buf *out, struct span scopes, struct span resource, bool in_full);

@@ -8,7 +8,8 @@ static const struct {
 } known[] = {
 	{ "https://outlook.office.com", "SMTP.Send IMAP.AccessAsUser.All POP.AccessAsUser.All .default" },
 	{ "https://outlook.office365.com", "SMTP.Send IMAP.AccessAsUser.All POP.AccessAsUser.All .default" },
-	{ "https://graph.microsoft.com", "User.Read Mail.Send Mail.ReadWrite SMTP.Send IMAP.AccessAsUser.All POP.AccessAsUser.All .default" },
+	{ "https://graph.microsoft.com", "User.Read Mail.Send Mail.ReadWrite Mail.Send.Shared Mail.ReadWrite.Shared SMTP.Send IMAP.AccessAsUser.All "
+					 "POP.AccessAsUser.All .default" },
 };
 
 static bool is_openid(struct span scope)
@@ -73,6 +74,25 @@ static void put_one(struct buf *out, struct span resource, struct span name, boo
 	buf_put(out, name);
 }
 
+bool entra_is_default(struct span scopes, struct span *resource_out)
+{
+	struct span one = span_trim(scopes);
+
+	*resource_out = resource_of(one);
+	return one.size && span_find_byte(one, ' ') == one.size && span_equal(name_of(one), SPAN(".default")) && is_known(one);
+}
+
+void entra_put_roles(struct buf *out, struct span roles, struct span resource)
+{
+	bool is_graph = span_equal_fold(resource, graph);
+	struct span one;
+
+	/* Exchange's permissions for programs are those of its protocols; Graph's are the others. */
+	while (span_cut(&roles, ' ', &one))
+		if (one.size && span_ends_fold(one, SPAN("AsApp")) != is_graph)
+			put_one(out, resource, one, false);
+}
+
 void entra_put_scopes(struct buf *out, struct span scopes, struct span resource, bool in_full)
 {
 	struct span one;
@@ -82,6 +102,12 @@ void entra_put_scopes(struct buf *out, struct span scopes, struct span resource,
 			continue;
 		if (!span_equal(name_of(one), SPAN(".default"))) {
 			put_one(out, resource, name_of(one), in_full);
+			continue;
+		}
+		if (span_equal_fold(resource, graph)) {
+			put_one(out, resource, SPAN("Mail.ReadWrite"), in_full);
+			put_one(out, resource, SPAN("Mail.Send"), in_full);
+			put_one(out, resource, SPAN("User.Read"), in_full);
 			continue;
 		}
 		put_one(out, resource, SPAN("SMTP.Send"), in_full);

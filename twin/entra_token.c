@@ -2,6 +2,7 @@
 #include "base/rand.h"
 #include "base/text.h"
 #include "twin/entra.h"
+#include "twin/entra_assertion.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +66,25 @@ static void read_client(const struct twin_request *q, char id[TWIN_TEXT_BYTES], 
 	buf_wipe(&part);
 }
 
+/* 0, or the AADSTS number: the certificate instead of a secret, where one is shown. */
+static int check_assertion(struct ask *a)
+{
+	char type[TWIN_TEXT_BYTES], assertion[TWIN_FIELD_BYTES];
+	int code;
+
+	twin_field_text(a->request, SPAN("client_assertion_type"), type, sizeof type);
+	twin_field_text(a->request, SPAN("client_assertion"), assertion, sizeof assertion);
+	if (!assertion[0])
+		return 0;
+	if (strcmp(type, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"))
+		return 90023;
+	if (!a->app->secret[0] && !a->app->certificate[0])
+		return 700025;
+	code = entra_assertion_check(a->entra, a->app, span_of(assertion), a->request->wall_ms);
+	a->has_secret = !code;
+	return code;
+}
+
 /* 0, or the AADSTS number: the registration and its secret. A missing one is judged by the grant. */
 static int check_client(struct ask *a)
 {
@@ -83,12 +103,12 @@ static int check_client(struct ask *a)
 		code = 7000222;
 	a->has_secret = secret[0] && !code;
 	secret_wipe(secret, sizeof secret);
-	return code;
+	return code ? code : check_assertion(a);
 }
 
 static bool lacks_secret(const struct ask *a)
 {
-	return a->app->secret[0] && !a->has_secret;
+	return (a->app->secret[0] || a->app->certificate[0]) && !a->has_secret;
 }
 
 /* What holds for every token: the state of the account, of its consent, and of the policies. 0, or the AADSTS number. */
@@ -113,6 +133,21 @@ static int64_t token_seconds(const struct twin_tenant *t)
 	int64_t seconds = t->values[TWIN_SWITCH_access_token_seconds];
 
 	return seconds ? seconds : 3599 + (int64_t)rand_below(1800);
+}
+
+/* Who signed in, for clients that ask (Microsoft's own do). */
+static void put_client_info(const struct ask *a, json_t *json, const struct twin_user *u)
+{
+	char wanted[8], info[TWIN_TEXT_BYTES], memory[TWIN_TEXT_BYTES * 2];
+	struct buf b;
+
+	twin_field_text(a->request, SPAN("client_info"), wanted, sizeof wanted);
+	if (strcmp(wanted, "1"))
+		return;
+	snprintf(info, sizeof info, "{\"uid\":\"%s\",\"utid\":\"%s\"}", u->oid, a->entra->tenant->id);
+	buf_over(&b, memory, sizeof memory);
+	text_base64_url(&b, span_of(info));
+	json_put_text(json, "client_info", buf_span(&b));
 }
 
 /* Tokens for a grant whose right to them has been checked. */
@@ -152,6 +187,7 @@ static void issue(struct ask *a, struct twin_user *u, struct twin_grant *g, stru
 		json_put_text(json, "id_token", buf_span(&token));
 	}
 	e->no_refresh = false;
+	put_client_info(a, json, u);
 	entra_answer_json(a->response, fault == FAULT_OK ? 200 : 500, json);
 	buf_free(&scopes);
 	buf_wipe(&token);
@@ -338,6 +374,38 @@ static void by_password(struct ask *a)
 	issue(a, user, &g, SPAN(""));
 }
 
+/* The application for itself: no person, no refresh token. */
+static void by_application(struct ask *a)
+{
+	struct twin_claims claims = { .tenant = a->entra->tenant, .client_id = a->app->id, .issuer = a->entra->issuer, .wall_ms = a->request->wall_ms,
+				      .seconds = token_seconds(a->entra->tenant) };
+	json_t *json = json_object();
+	struct buf roles, token;
+	enum fault fault;
+
+	buf_init(&roles, SCRATCH_BYTES);
+	buf_init(&token, SCRATCH_BYTES);
+	if (!a->has_secret) {
+		refuse(a, 7000218);
+	} else if (!entra_is_default(span_of(a->scope), &claims.audience)) {
+		refuse_named(a, 1002012, span_of(a->scope), 0);
+	} else if (a->entra->tenant->values[TWIN_SWITCH_conditional_access] == TWIN_ACCESS_BLOCK) {
+		refuse(a, 53003);
+	} else {
+		entra_put_roles(&roles, span_of(a->app->roles), claims.audience);
+		claims.scope = buf_span(&roles);
+		fault = twin_access_put(&token, a->entra->keys, &claims);
+		json_put_text(json, "token_type", SPAN("Bearer"));
+		json_put_whole(json, "expires_in", claims.seconds);
+		json_put_whole(json, "ext_expires_in", claims.seconds);
+		json_put_text(json, "access_token", buf_span(&token));
+		entra_answer_json(a->response, fault == FAULT_OK ? 200 : 500, json_incref(json));
+	}
+	json_decref(json);
+	buf_free(&roles);
+	buf_wipe(&token);
+}
+
 void entra_token(struct entra *e, const struct twin_request *q, struct twin_response *r)
 {
 	static const struct {
@@ -346,6 +414,8 @@ void entra_token(struct entra *e, const struct twin_request *q, struct twin_resp
 	} grants[] = { { "authorization_code", by_code },
 		       { "refresh_token", by_refresh_token },
 		       { "urn:ietf:params:oauth:grant-type:device_code", by_device_code },
+		       { "device_code", by_device_code }, /* as Microsoft's own libraries call it */
+		       { "client_credentials", by_application },
 		       { "password", by_password } };
 	struct ask a = { .entra = e, .request = q, .response = r };
 	char grant[TWIN_TEXT_BYTES];

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/panic.h"
 #include "loop/http_server.h"
+#include "twin/graph.h"
 #include "twin/twin_control.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@ struct visit {
 	struct visit *next;
 	struct http_exchange *exchange;
 	struct timer timer;
+	const struct twin_user *user; /* whose mailbox Graph was asked about, or NULL */
 	bool hangs;
 };
 
@@ -32,11 +34,12 @@ struct twin {
 	struct exchange_world world;
 	struct exchange *exchange;
 	struct entra *entra;
+	struct graph *graph;
 	struct tls *tls, *mx_tls;
 	struct twin_control control;
-	struct http_server *pages[2]; /* IPv4, and IPv6 where there is one */
+	struct http_server *pages[4]; /* IPv4, and IPv6 where there is one; then the same under TLS */
 	struct visit *visits;
-	char url[64];
+	char url[64], secure_url[64]; /* the second is empty where TLS is not offered */
 	uint16_t smtp_port, mx_port;
 };
 
@@ -66,6 +69,8 @@ static struct twin_request request_of(struct http_exchange *x)
 				      .authorization = http_header(x, SPAN("Authorization")),
 				      .accept_language = accept,
 				      .origin = http_header(x, SPAN("Origin")),
+				      .content_range = http_header(x, SPAN("Content-Range")),
+				      .prefer = http_header(x, SPAN("Prefer")),
 				      .session = http_cookie(x, SPAN("ESTSAUTH")),
 				      .language = twin_language(accept),
 				      .wall_ms = clock_wall_ms() };
@@ -139,8 +144,11 @@ static void answer(struct twin *t, struct http_exchange *x, const struct twin_sc
 	struct twin_response r;
 
 	twin_response_init(&r);
+	entra_is_at(t->entra, http_seen(x)->tls ? t->secure_url : t->url);
 	if (!is_local(http_seen(x)->host))
 		says(&r, 403, q.language, TWIN_WORD_NOT_FOUND);
+	else if (graph_stage(q.method, q.path) != TWIN_STAGE_NONE)
+		graph_handle(t->graph, &q, &r);
 	else if (!twin_control_handle(&t->control, &q, &r) && !entra_handle(t->entra, &q, &r))
 		says(&r, 404, q.language, TWIN_WORD_NOT_FOUND);
 	if (s && s->row->kind == TWIN_FAULT_AMEND)
@@ -188,12 +196,12 @@ static void visit_gone(void *self)
 	http_answer(x, 500, SPAN(""), NULL, 0, SPAN(""));
 }
 
-static void wait_with(struct twin *t, struct http_exchange *x, int64_t ms, bool hangs)
+static void wait_with(struct twin *t, struct http_exchange *x, const struct twin_user *user, int64_t ms, bool hangs)
 {
 	struct visit *v = calloc(1, sizeof *v);
 
 	ASSERT(v);
-	*v = (struct visit){ .twin = t, .next = t->visits, .exchange = x, .hangs = hangs };
+	*v = (struct visit){ .twin = t, .next = t->visits, .exchange = x, .user = user, .hangs = hangs };
 	t->visits = v;
 	timer_init(&v->timer, t->loop, visit_due, v);
 	timer_after(&v->timer, ms);
@@ -252,13 +260,26 @@ static void answer_instead(struct http_exchange *x, struct span text, size_t siz
 	twin_response_fini(&r);
 }
 
-static void meet_script(struct twin *t, struct http_exchange *x, const struct twin_script *s)
+static void answer_graph(struct http_exchange *x, enum graph_error error, int64_t retry_after_s, struct span retry_after)
+{
+	struct twin_response r;
+
+	twin_response_init(&r);
+	graph_refuse(&r, error, SPAN(""), clock_wall_ms());
+	if (r.retry_after_s >= 0 && retry_after_s > 0)
+		r.retry_after_s = retry_after_s;
+	r.retry_after = retry_after;
+	send_answer(x, &r);
+	twin_response_fini(&r);
+}
+
+static void meet_script(struct twin *t, struct http_exchange *x, const struct twin_user *user, const struct twin_script *s)
 {
 	int64_t seconds = s->ms ? (s->ms + 999) / 1000 : RETRY_AFTER_SECONDS;
 
 	switch (s->row->kind) {
-	case TWIN_FAULT_STALL: wait_with(t, x, s->ms, false); break;
-	case TWIN_FAULT_HANG: wait_with(t, x, HANG_MS, true); break;
+	case TWIN_FAULT_STALL: wait_with(t, x, user, s->ms, false); break;
+	case TWIN_FAULT_HANG: wait_with(t, x, user, HANG_MS, true); break;
 	case TWIN_FAULT_CUT: http_cut(x); break;
 	case TWIN_FAULT_CUT_AFTER:
 	case TWIN_FAULT_AMEND: answer(t, x, s); break;
@@ -272,18 +293,35 @@ static void meet_script(struct twin *t, struct http_exchange *x, const struct tw
 		t->entra->no_refresh = true;
 		answer(t, x, NULL);
 		break;
+	case TWIN_FAULT_GRAPH: answer_graph(x, (enum graph_error)s->row->number, s->ms ? seconds : 0, span_of(s->text)); break;
 	default: answer_error(t, x, s); break;
 	}
+}
+
+/* Whether as many requests about that mailbox wait as may be under way at once. */
+static bool is_crowded(const struct twin *t, const struct twin_user *user)
+{
+	int64_t limit = t->tenant->values[TWIN_SWITCH_graph_concurrent], waiting = 0;
+
+	for (const struct visit *v = t->visits; v && user; v = v->next)
+		waiting += v->user == user;
+	return limit && user && waiting >= limit;
 }
 
 static void on_request(void *self, struct http_exchange *x)
 {
 	struct twin *t = self;
-	enum twin_stage stage = entra_stage(http_seen(x)->path);
+	struct twin_request q = request_of(x);
+	enum twin_stage stage = graph_stage(q.method, q.path);
+	const struct twin_user *user = stage != TWIN_STAGE_NONE && (t->visits || t->scripts->count) ? graph_mailbox(t->graph, &q) : NULL;
 	struct twin_script script;
 
-	if (stage != TWIN_STAGE_NONE && twin_script_take(t->scripts, stage, SPAN(""), &script))
-		meet_script(t, x, &script);
+	if (stage == TWIN_STAGE_NONE)
+		stage = entra_stage(q.path);
+	if (is_crowded(t, user))
+		answer_graph(x, GRAPH_ERROR_concurrency, 0, SPAN(""));
+	else if (stage != TWIN_STAGE_NONE && twin_script_take(t->scripts, stage, user ? span_of(user->address) : SPAN(""), &script))
+		meet_script(t, x, user, &script);
 	else
 		answer(t, x, NULL);
 }
@@ -301,8 +339,8 @@ static int bind_loopback(const char *address, uint16_t *port)
 	return fd;
 }
 
-/* SMTP, pages, MX */
-enum { PORT_SMTP, PORT_HTTP, PORT_MX, PORTS };
+/* SMTP, pages, MX, pages under TLS */
+enum { PORT_SMTP, PORT_HTTP, PORT_MX, PORT_HTTPS, PORTS };
 
 static enum fault read_config(struct twin *t, const struct twin_settings *settings, uint16_t ports[PORTS], char *why_out)
 {
@@ -312,6 +350,7 @@ static enum fault read_config(struct twin *t, const struct twin_settings *settin
 	ports[PORT_SMTP] = (uint16_t)(settings->smtp_port >= 0 ? settings->smtp_port : config.smtp_port);
 	ports[PORT_HTTP] = (uint16_t)(settings->http_port >= 0 ? settings->http_port : config.http_port);
 	ports[PORT_MX] = (uint16_t)(settings->mx_port >= 0 ? settings->mx_port : config.mx_port);
+	ports[PORT_HTTPS] = (uint16_t)(settings->https_port >= 0 ? settings->https_port : config.https_port);
 	return fault;
 }
 
@@ -332,24 +371,28 @@ static enum fault open_tls(struct twin *t, const struct twin_settings *settings,
 	return fault;
 }
 
-/* Hands a bound descriptor to what answers there. */
+/* Hands a bound descriptor to what answers there. Graph's own limit of a request is lower, and is answered in its own words. */
 static void open_port(struct twin *t, size_t which, int fd)
 {
-	static const struct http_server_settings pages = { .body_bytes_max = 64 * 1024 };
-	struct http_server **place = &t->pages[t->pages[0] != NULL];
+	static const struct http_server_settings pages = { .body_bytes_max = 6 * 1024 * 1024 };
+	struct http_server **place = t->pages;
 
-	if (which == PORT_HTTP)
-		*place = http_server_new(t->loop, fd, NULL, &pages, on_request, t);
+	while (*place)
+		place++;
+
+	if (which == PORT_HTTP || which == PORT_HTTPS)
+		*place = http_server_new(t->loop, fd, which == PORT_HTTPS ? t->tls : NULL, &pages, on_request, t);
 	else
 		exchange_listen(t->exchange, which == PORT_MX ? EXCHANGE_MX : EXCHANGE_SUBMISSION, fd);
 }
 
-static enum fault listen_on(struct twin *t, const uint16_t ports[PORTS], char *why_out)
+static enum fault listen_on(struct twin *t, const uint16_t ports[PORTS], bool https, char *why_out)
 {
 	uint16_t chosen[PORTS];
+	size_t count = https ? PORTS : PORT_HTTPS;
 	int fd;
 
-	for (size_t i = 0; i < PORTS; i++) {
+	for (size_t i = 0; i < count; i++) {
 		chosen[i] = ports[i];
 		fd = bind_loopback("127.0.0.1", &chosen[i]);
 		if (fd < 0) {
@@ -364,6 +407,8 @@ static enum fault listen_on(struct twin *t, const uint16_t ports[PORTS], char *w
 	t->smtp_port = chosen[PORT_SMTP];
 	t->mx_port = chosen[PORT_MX];
 	snprintf(t->url, sizeof t->url, "http://localhost:%u", chosen[PORT_HTTP]);
+	if (https)
+		snprintf(t->secure_url, sizeof t->secure_url, "https://localhost:%u", chosen[PORT_HTTPS]);
 	entra_init(t->entra, t->tenant, t->keys, t->url);
 	return FAULT_OK;
 }
@@ -406,13 +451,20 @@ enum fault twin_new(struct twin **out, struct loop *loop, const struct twin_sett
 		*t->preset = *t->tenant;
 		t->world = (struct exchange_world){ .tenant = t->tenant, .scripts = t->scripts, .shelf = t->shelf, .keys = t->keys, .counters = t->counters };
 		t->exchange = exchange_new(loop, t->tls, t->mx_tls, &t->world);
-		fault = listen_on(t, ports, why_out);
+		t->graph = graph_new(t->entra, &t->world);
+		fault = listen_on(t, ports, settings->https, why_out);
 	}
 	if (fault != FAULT_OK) {
 		twin_free(&t);
 		return fault;
 	}
-	t->control = (struct twin_control){ t->entra, t->exchange, &t->world, t->preset, t->smtp_port, t->mx_port };
+	t->control = (struct twin_control){ .entra = t->entra,
+					    .exchange = t->exchange,
+					    .world = &t->world,
+					    .preset = t->preset,
+					    .smtp_port = t->smtp_port,
+					    .mx_port = t->mx_port,
+					    .graph = t->graph };
 	*out = t;
 	return FAULT_OK;
 }
@@ -430,7 +482,7 @@ void twin_free(struct twin **twin)
 		http_on_gone(x, NULL, NULL);
 		http_cut(x);
 	}
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof t->pages / sizeof *t->pages; i++)
 		if (t->pages[i])
 			http_server_finish(&t->pages[i]);
 	exchange_free(&t->exchange);
@@ -439,6 +491,7 @@ void twin_free(struct twin **twin)
 	twin_keys_free(&t->keys);
 	twin_shelf_free(&t->shelf);
 	free(t->counters);
+	graph_free(&t->graph);
 	free(t->entra);
 	free(t->scripts);
 	free(t->preset);
@@ -460,6 +513,11 @@ uint16_t twin_mx_port(const struct twin *t)
 const char *twin_url(const struct twin *t)
 {
 	return t->url;
+}
+
+const char *twin_secure_url(const struct twin *t)
+{
+	return t->secure_url;
 }
 
 struct span twin_ca(const struct twin *t)

@@ -10,6 +10,7 @@ static const char preset[] =
 	"smtp_port 3587\n"
 	"mx_port 3525\n"
 	"http_port 3443\n"
+	"https_port 3444\n"
 	"\n"
 	"tenant contoso.example\n"
 	"id 8c5f3b1e-6d2a-4c7b-9e10-5a4d3c2b1f00\n"
@@ -27,6 +28,7 @@ static const char preset[] =
 	"redirect http://localhost/oauth/callback\n"
 	"redirect http://localhost/callback\n"
 	"redirect http://localhost\n"
+	"roles Mail.Send Mail.ReadWrite SMTP.SendAsApp IMAP.AccessAsApp POP.AccessAsApp\n"
 	"\n"
 	"user alex@contoso.example\n"
 	"name Alex Martin\n"
@@ -95,7 +97,8 @@ struct text_key {
 #define KEY(type, member) { #member, offsetof(struct type, member), sizeof((struct type *)0)->member }
 
 static const struct text_key tenant_keys[] = { KEY(twin_tenant, id), KEY(twin_tenant, name) };
-static const struct text_key app_keys[] = { KEY(twin_app, name), KEY(twin_app, secret), KEY(twin_app, secret_id) };
+static const struct text_key app_keys[] = { KEY(twin_app, name), KEY(twin_app, secret), KEY(twin_app, secret_id),
+					     KEY(twin_app, certificate), KEY(twin_app, roles) };
 static const struct text_key user_keys[] = { KEY(twin_user, name), KEY(twin_user, oid), KEY(twin_user, password), KEY(twin_user, app_password),
 					     KEY(twin_user, authenticator) };
 
@@ -203,6 +206,8 @@ static bool set_of_tenant(struct reading *r, struct span key, struct span value)
 		return add_word(r->tenant->domains, value);
 	if (span_equal(key, SPAN("http_port")))
 		return read_port(value, &r->config->http_port);
+	if (span_equal(key, SPAN("https_port")))
+		return read_port(value, &r->config->https_port);
 	return twin_tenant_set(r->tenant, key, value, SPAN(""), 0, &change) == FAULT_OK;
 }
 

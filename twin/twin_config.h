@@ -14,7 +14,7 @@ enum { TWIN_CONFIG_BYTES = 256 * 1024, TWIN_WHY_BYTES = 256 };
 /* What the file says besides the tenant; 0 where it says nothing. */
 struct twin_config {
 	struct twin_tenant *tenant;
-	int64_t smtp_port, mx_port, http_port;
+	int64_t smtp_port, mx_port, http_port, https_port;
 };
 
 /* The tenant that there is without a file, as the text of one. */

@@ -31,6 +31,8 @@ void twin_control_reset(struct twin_control *c, bool mail, bool scripts, bool sw
 
 	if (mail)
 		twin_shelf_clear(c->world->shelf);
+	if (mail && c->graph)
+		graph_clear(c->graph);
 	if (scripts)
 		twin_scripts_clear(c->world->scripts);
 	if (!switches)
@@ -90,6 +92,8 @@ static json_t *app_json(const struct twin_app *a)
 	json_put_text(json, "name", span_of(a->name));
 	json_put_text(json, "secret", span_of(a->secret));
 	json_put_text(json, "secret_id", span_of(a->secret_id));
+	json_put_text(json, "certificate", span_of(a->certificate));
+	json_put_text(json, "roles", span_of(a->roles));
 	for (size_t i = 0; i < a->redirect_count; i++)
 		json_array_append_new(redirects, json_string(a->redirects[i]));
 	json_object_set_new(json, "redirects", redirects);
@@ -177,6 +181,7 @@ static json_t *mail_json(const struct twin_mail *m)
 	json_put_whole(json, "size", (int64_t)m->bytes.size);
 	json_put_text(json, "reply", m->reply);
 	json_put_flag(json, "bare_newline", m->bare_newline);
+	json_put_flag(json, "saved", !m->unsaved);
 	buf_free(&text);
 	return json;
 }
@@ -345,7 +350,10 @@ static enum fault post_app(struct twin_control *c, const json_t *json, int64_t w
 			return FAULT_TOO_LARGE;
 		a->redirect_count++;
 	}
-	return put_member(json, "secret", a->secret, sizeof a->secret) ? FAULT_OK : FAULT_TOO_LARGE;
+	return put_member(json, "secret", a->secret, sizeof a->secret) && put_member(json, "certificate", a->certificate, sizeof a->certificate) &&
+			       put_member(json, "roles", a->roles, sizeof a->roles) ?
+		       FAULT_OK :
+		       FAULT_TOO_LARGE;
 }
 
 /* Whether all of a list parted by blanks are networks. */

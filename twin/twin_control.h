@@ -6,10 +6,11 @@
  * Refuses   POST from pages of another origin (403), JSON that is none (400), names there are not (404).
  * See       GET /twin/state, /twin/mail, /twin/mail/N, /twin/mail/N/raw, /twin/code?address=, /twin/faults;
  *           POST /twin/switch {name, value, mailbox}, /twin/fault {name, stage, times, ms, mailbox, text}, /twin/user {address, password,
- *           authenticator, app_password, send_as}, /twin/app {id, redirect, secret}, /twin/reset {what}; pages /, /mail, /mail/N */
+ *           authenticator, app_password, send_as}, /twin/app {id, redirect, secret, certificate (DER in base64), roles}, /twin/reset {what}; pages /, /mail, /mail/N */
 #pragma once
 #include "twin/entra.h"
 #include "twin/exchange.h"
+#include "twin/graph.h"
 #include "twin/twin_page.h"
 
 /* What it shows and changes. */
@@ -19,6 +20,7 @@ struct twin_control {
 	struct exchange_world *world;
 	const struct twin_tenant *preset; /* what `reset` goes back to */
 	uint16_t smtp_port, mx_port;
+	struct graph *graph; /* NULL likewise */
 };
 
 /* Answers; false when the path is none of its own. */

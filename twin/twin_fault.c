@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const char *const stage_names[TWIN_STAGE_COUNT] = { "",	   "greeting", "ehlo",	    "starttls", "auth",	      "mail",	   "rcpt",    "data",
-							   "body", "dot",      "authorize", "token",	"devicecode", "discovery", "keys",    "userinfo" };
+							   "body", "dot",      "authorize", "token",	"devicecode", "discovery", "keys",    "userinfo",
+							   "graph_send", "graph_draft", "graph_upload", "graph_read" };
 
 static const char *const reply_texts[] = {
 #define TWIN_REPLY(name, stage, text) text,
@@ -24,6 +25,9 @@ static const struct twin_fault_row rows[] = {
 #define TWIN_ERROR(code, error, suberror, status, text) { "aadsts" #code, TWIN_STAGE_TOKEN, TWIN_FAULT_ERROR, code, text },
 #include "tables/twin_errors.def"
 #undef TWIN_ERROR
+#define TWIN_GRAPH(name, stage, status, code, message) { "graph_" #name, TWIN_STAGE_##stage, TWIN_FAULT_GRAPH, GRAPH_ERROR_##name, message },
+#include "tables/twin_graph.def"
+#undef TWIN_GRAPH
 };
 
 const char *twin_reply_text(enum twin_reply reply)

@@ -4,7 +4,7 @@
  * Promise   A script is used up exactly `times` times, the oldest that fits (and has the luck, where it has a chance only) first.
  * Owns      At most TWIN_SCRIPTS_MAX scripts.
  * Refuses   Names and stages that the tables do not know, and one too many.
- * See       tables/twin_faults.def, tables/twin_replies.def, tables/twin_errors.def */
+ * See       tables/twin_faults.def, tables/twin_replies.def, tables/twin_errors.def, tables/twin_graph.def */
 #pragma once
 #include "base/fault.h"
 #include "twin/twin_tenant.h"
@@ -28,6 +28,10 @@ enum twin_stage {
 	TWIN_STAGE_DISCOVERY,
 	TWIN_STAGE_KEYS,
 	TWIN_STAGE_USERINFO,
+	TWIN_STAGE_GRAPH_SEND,
+	TWIN_STAGE_GRAPH_DRAFT,
+	TWIN_STAGE_GRAPH_UPLOAD,
+	TWIN_STAGE_GRAPH_READ,
 	TWIN_STAGE_COUNT
 };
 
@@ -44,6 +48,7 @@ enum twin_fault_kind {
 	TWIN_FAULT_AMEND,
 	TWIN_FAULT_GARBAGE,
 	TWIN_FAULT_HUGE,
+	TWIN_FAULT_GRAPH, /* `number` is an enum graph_error */
 };
 
 /* What SMTP says, row by row of tables/twin_replies.def. */
@@ -52,6 +57,15 @@ enum twin_reply {
 #include "tables/twin_replies.def"
 #undef TWIN_REPLY
 	TWIN_REPLY_COUNT
+};
+
+/* What Graph says, row by row of tables/twin_graph.def. */
+enum graph_error {
+#define TWIN_GRAPH(name, ...) GRAPH_ERROR_##name,
+#include "tables/twin_graph.def"
+#undef TWIN_GRAPH
+	GRAPH_ERROR_COUNT,
+	GRAPH_OK = GRAPH_ERROR_COUNT
 };
 
 /* Its text, with what stands in braces. */
@@ -65,7 +79,7 @@ struct twin_fault_row {
 	const char *says;
 };
 
-/* The rows of all three tables in turn, or NULL past the end. */
+/* The rows of all four tables in turn, or NULL past the end. */
 const struct twin_fault_row *twin_fault_row(size_t at);
 
 /* The row of that name in any case ("535" and other three-digit texts are none), or NULL. */

@@ -14,6 +14,7 @@ enum { TWIN_FIELD_BYTES = 16 * 1024, TWIN_PAGE_BYTES = 512 * 1024, TWIN_ANSWER_B
 struct twin_request {
 	struct span method, path, query, body, content_type;
 	struct span authorization, accept_language, origin;
+	struct span content_range, prefer;
 	struct span session; /* the sign-in cookie */
 	enum language language;
 	int64_t wall_ms;

@@ -18,6 +18,7 @@ struct twin_mail {
 	struct span peer, reply;                 /* what was answered; empty where the connection was cut before */
 	struct span bytes;
 	size_t recipient_count;
+	bool unsaved;      /* it was asked not to be put into Sent Items */
 	bool bare_newline; /* a CR or LF that stands alone came through */
 };
 

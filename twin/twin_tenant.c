@@ -101,6 +101,14 @@ static void id_print(char out[TWIN_ID_BYTES], struct span text)
 		 d[6] & 15u, d[7], 8 + (d[8] & 3u), d[8] >> 4, d[9], d[10], d[11], d[12], d[13], d[14], d[15]);
 }
 
+void twin_principal_id(char out[TWIN_ID_BYTES], const char *client_id)
+{
+	char text[TWIN_TEXT_BYTES];
+
+	snprintf(text, sizeof text, "principal %s", client_id);
+	id_print(out, span_of(text));
+}
+
 enum fault twin_tenant_add_user(struct twin_tenant *t, struct span address, struct twin_user **out)
 {
 	struct twin_user *u = &t->users[t->user_count];

@@ -17,6 +17,7 @@ enum {
 	TWIN_TEXT_BYTES = 128,
 	TWIN_ADDRESS_BYTES = 256,
 	TWIN_LIST_BYTES = 1024,
+	TWIN_CERTIFICATE_BYTES = 4096,
 	TWIN_ID_BYTES = 37,
 };
 
@@ -82,6 +83,8 @@ struct twin_app {
 	char secret[TWIN_TEXT_BYTES], secret_id[TWIN_ID_BYTES]; /* empty: a public client */
 	char redirects[TWIN_REDIRECTS_MAX][TWIN_ADDRESS_BYTES];
 	size_t redirect_count;
+	char certificate[TWIN_CERTIFICATE_BYTES]; /* DER in base64, for client assertions; empty for none */
+	char roles[TWIN_LIST_BYTES];              /* application permissions with admin consent, parted by blanks */
 };
 
 /* An inbound connector (New-InboundConnector): who may bring mail to the MX host as the organisation itself. */
@@ -127,6 +130,9 @@ bool twin_tenant_knows(const struct twin_tenant *, struct span address);
 
 /* Whether `name` in a path means this tenant: its id, its domain, "common" or "organizations". */
 bool twin_tenant_is(const struct twin_tenant *, struct span name);
+
+/* The object id of a registration's service principal, made from its client id. */
+void twin_principal_id(char out[TWIN_ID_BYTES], const char *client_id);
 
 /* Whether the user may send as the address: their own or one of `send_as`. */
 bool twin_user_may_send_as(const struct twin_user *, struct span address);

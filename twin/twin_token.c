@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,8 +123,14 @@ static json_t *common_claims(const struct twin_claims *c)
 	rand_bytes(random, sizeof random);
 	buf_over(&uti, memory, sizeof memory - 1);
 	text_base64_url(&uti, (struct span){ (char *)random, sizeof random });
-	return json_pack("{s:s,s:I,s:I,s:I,s:s,s:s,s:s,s:s}", "iss", c->issuer, "iat", now, "nbf", now, "exp", now + (json_int_t)c->seconds, "name",
-			 c->user->name, "oid", c->user->oid, "tid", c->tenant->id, "uti", memory);
+	return json_pack("{s:s,s:I,s:I,s:I,s:s,s:s}", "iss", c->issuer, "iat", now, "nbf", now, "exp", now + (json_int_t)c->seconds, "tid",
+			 c->tenant->id, "uti", memory);
+}
+
+static void put_person(json_t *claims, const struct twin_user *u)
+{
+	json_object_set_new(claims, "name", json_string(u->name));
+	json_object_set_new(claims, "oid", json_string(u->oid));
 }
 
 static void set_span(json_t *json, const char *name, struct span text)
@@ -131,16 +138,39 @@ static void set_span(json_t *json, const char *name, struct span text)
 	json_object_set_new(json, name, json_stringn(text.size ? text.at : "", text.size));
 }
 
+/* Of the application itself: roles and no scope. */
+static void put_application(json_t *claims, const struct twin_claims *c)
+{
+	json_t *roles = json_array();
+	struct span rest = c->scope, one;
+	char oid[TWIN_ID_BYTES];
+
+	twin_principal_id(oid, c->client_id);
+	while (span_cut(&rest, ' ', &one))
+		if (one.size)
+			json_array_append_new(roles, json_stringn(one.at, one.size));
+	json_object_set_new(claims, "oid", json_string(oid));
+	json_object_set_new(claims, "sub", json_string(oid));
+	json_object_set_new(claims, "idtyp", json_string("app"));
+	json_object_set_new(claims, "appidacr", json_string("1"));
+	json_object_set_new(claims, "roles", roles);
+}
+
 enum fault twin_access_put(struct buf *out, const struct twin_keys *k, const struct twin_claims *c)
 {
 	json_t *claims = common_claims(c);
 
 	set_span(claims, "aud", c->audience);
+	set_span(claims, "appid", span_of(c->client_id));
+	set_span(claims, "ver", SPAN("1.0"));
+	if (!c->user) {
+		put_application(claims, c);
+		return put_jwt(out, k, claims);
+	}
+	put_person(claims, c->user);
 	set_span(claims, "scp", c->scope);
 	set_span(claims, "upn", span_of(c->user->address));
 	set_span(claims, "unique_name", span_of(c->user->address));
-	set_span(claims, "appid", span_of(c->client_id));
-	set_span(claims, "ver", SPAN("1.0"));
 	json_object_set_new(claims, "amr", c->has_factor ? json_pack("[s,s]", "pwd", "mfa") : json_pack("[s]", "pwd"));
 	return put_jwt(out, k, claims);
 }
@@ -162,6 +192,7 @@ enum fault twin_id_put(struct buf *out, const struct twin_keys *k, const struct 
 {
 	json_t *claims = common_claims(c);
 
+	put_person(claims, c->user);
 	set_span(claims, "aud", span_of(c->client_id));
 	set_span(claims, "preferred_username", span_of(c->user->address));
 	set_span(claims, "ver", SPAN("2.0"));
@@ -181,10 +212,17 @@ static bool keep_claim(char *to, size_t room, const json_t *json, const char *na
 static enum fault read_claims(struct twin_access *out, struct span text, int64_t wall_ms)
 {
 	json_t *json = json_loadb(text.at, text.size, JSON_REJECT_DUPLICATES, NULL);
+	const json_t *roles = json_object_get(json, "roles");
 	enum fault fault = FAULT_BAD_LOGIN;
 
+	out->scope[0] = out->roles[0] = 0;
+	for (size_t i = 0; i < json_array_size(roles); i++) {
+		size_t size = strlen(out->roles);
+
+		snprintf(out->roles + size, sizeof out->roles - size, "%s%s", size ? " " : "", json_string_value(json_array_get(roles, i)));
+	}
 	if (keep_claim(out->oid, sizeof out->oid, json, "oid") && keep_claim(out->audience, sizeof out->audience, json, "aud") &&
-	    keep_claim(out->scope, sizeof out->scope, json, "scp"))
+	    keep_claim(out->client_id, sizeof out->client_id, json, "appid") && (json_is_array(roles) || keep_claim(out->scope, sizeof out->scope, json, "scp")))
 		fault = json_integer_value(json_object_get(json, "exp")) * 1000 > wall_ms ? FAULT_OK : FAULT_EXPIRED;
 	json_decref(json);
 	return fault;

@@ -28,9 +28,9 @@ MUST_CHECK enum fault twin_refresh_read(struct twin_grant *out, const struct twi
 /* Who a token is for. */
 struct twin_claims {
 	const struct twin_tenant *tenant;
-	const struct twin_user *user;
+	const struct twin_user *user; /* NULL: the application itself */
 	const char *client_id, *issuer;
-	struct span audience, scope; /* scope: the short names, such as "SMTP.Send" */
+	struct span audience, scope; /* scope: the short names, such as "SMTP.Send"; of an application, its roles */
 	struct span nonce;           /* of an id token */
 	bool has_factor;
 	int64_t wall_ms, seconds;
@@ -40,9 +40,9 @@ struct twin_claims {
 MUST_CHECK enum fault twin_access_put(struct buf *out, const struct twin_keys *, const struct twin_claims *);
 MUST_CHECK enum fault twin_id_put(struct buf *out, const struct twin_keys *, const struct twin_claims *);
 
-/* What an access token says. */
+/* What an access token says. One of an application has roles instead of a scope, and the id of its service principal. */
 struct twin_access {
-	char oid[TWIN_ID_BYTES], audience[TWIN_TEXT_BYTES], scope[TWIN_SCOPE_BYTES];
+	char oid[TWIN_ID_BYTES], client_id[TWIN_ID_BYTES], audience[TWIN_TEXT_BYTES], scope[TWIN_SCOPE_BYTES], roles[TWIN_SCOPE_BYTES];
 };
 
 /* FAULT_EXPIRED when its time is over, FAULT_BAD_LOGIN when it is none of ours. */

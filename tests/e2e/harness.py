@@ -121,6 +121,7 @@ class Twin(Process):
         self.smtp_port = int(ready["smtp"].rsplit(":", 1)[1])
         self.url = ready["http"]
         self.ca = ready["ca"]
+        self.secure_url = ready["https"]
 
     def ask(self, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -312,10 +313,11 @@ class Halting(urllib.request.HTTPRedirectHandler):
 class Browser:
     """Cookies, redirects, forms; keeps the page it is on."""
 
-    def __init__(self, language="en"):
+    def __init__(self, language="en", ca=None):
         self.redirects = Halting()
         self.jar = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(strict_ns_domain=0))
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar), self.redirects)
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar), self.redirects,
+                                                  urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)))
         self.language = language
         self.url = self.text = ""
         self.status, self.headers = 0, {}
@@ -360,7 +362,7 @@ def sign_in(browser, twin, address, password, code=None):
     for _ in range(8):
         forms = browser.page().forms
         fields = {name for form in forms for name in form["fields"]} | {b[0] for form in forms for b in form["buttons"]}
-        if not browser.url.startswith(twin.url):
+        if not browser.url.startswith((twin.url, twin.secure_url)):
             return browser
         if "passwd" in fields:
             number = next(i for i, form in enumerate(forms) if "passwd" in form["fields"])
