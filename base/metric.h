@@ -23,5 +23,8 @@ void metric_add(enum metric, const char *label, int64_t by);
 /* Sets a gauge. */
 void metric_set(enum metric, const char *label, int64_t to);
 
+/* Leaves a gauge out until it is set again: there is nothing that it could tell. */
+void metric_hide(enum metric, const char *label);
+
 /* Prometheus text (version 0.0.4) of this process's numbers, each with `role` and `index` as labels; `with_help` adds HELP and TYPE lines. */
 bool metric_expose(struct buf *out, const char *role, unsigned index, bool with_help);

@@ -17,6 +17,8 @@ static const struct {
 	{ "{client}", offsetof(struct remedy_names, client), offsetof(struct remedy_names, client), { "<client>", "<client>" } },
 	{ "{sender}", offsetof(struct remedy_names, sender), offsetof(struct remedy_names, sender), { "<sender>", "<expéditeur>" } },
 	{ "{message}", offsetof(struct remedy_names, message), offsetof(struct remedy_names, message), { "<id>", "<id>" } },
+	{ "{provider}", offsetof(struct remedy_names, provider), offsetof(struct remedy_names, provider), { "<provider>", "<fournisseur>" } },
+	{ "{listener}", offsetof(struct remedy_names, listener), offsetof(struct remedy_names, listener), { "<listener>", "<écouteur>" } },
 };
 
 static bool has_any(struct span s, const char *bytes)

@@ -19,9 +19,10 @@ struct remedy_names {
 	struct span client;  /* its name */
 	struct span sender;  /* the address that was to send */
 	struct span message; /* the id of what is queued */
+	struct span provider, listener; /* their names */
 };
 
-/* Puts a remedy of a fault row, {mailbox}, {account}, {client}, {sender} and {message} filled in. `names` may be NULL. */
+/* Puts a remedy of a fault row, {mailbox}, {account}, {client}, {sender}, {message}, {provider} and {listener} filled in. `names` may be NULL. */
 void remedy_fill(struct buf *out, struct span pattern, enum language, const struct remedy_names *names);
 
 /* The same of a fault; nothing where there is nothing to do. */

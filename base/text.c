@@ -269,6 +269,79 @@ bool text_date(struct buf *out, int64_t wall_ms)
 			 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
 }
 
+/* A number of exactly so many digits within limits, taken from the front. */
+static bool take_digits(struct span *text, size_t digits, int least, int most, int *out)
+{
+	*out = 0;
+	if (text->size < digits)
+		return false;
+	for (size_t i = 0; i < digits; i++) {
+		if (text->at[i] < '0' || text->at[i] > '9')
+			return false;
+		*out = *out * 10 + (text->at[i] - '0');
+	}
+	*text = span_slice(*text, digits, text->size);
+	return *out >= least && *out <= most;
+}
+
+static bool take_mark(struct span *text, const char *marks)
+{
+	if (!text->size || !strchr(marks, *text->at) || !*text->at)
+		return false;
+	*text = span_slice(*text, 1, text->size);
+	return true;
+}
+
+/* Days since 1970-01-01 of the proleptic Gregorian calendar; years begin with March, so that the odd day is the last. */
+static int64_t days_until(int year, int month, int day)
+{
+	int64_t y = year - (month <= 2), m = (month + 9) % 12;
+
+	return y * 365 + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + day - 1 - 719468;
+}
+
+/* What follows the seconds: a fraction, which counts to the millisecond, and the zone. */
+static bool take_zone(struct span *text, int *ms, int *ahead_minutes)
+{
+	int scale = 100, hours, minutes, digit;
+	char sign;
+
+	*ms = *ahead_minutes = 0;
+	if (take_mark(text, ".")) {
+		if (!text->size || *text->at < '0' || *text->at > '9')
+			return false;
+		for (; text->size && *text->at >= '0' && *text->at <= '9' && take_digits(text, 1, 0, 9, &digit); scale /= 10)
+			*ms += digit * scale;
+	}
+	if (take_mark(text, "Zz"))
+		return !text->size;
+	sign = text->size ? *text->at : 0;
+	if (!take_mark(text, "+-") || !take_digits(text, 2, 0, 23, &hours) || !take_mark(text, ":") || !take_digits(text, 2, 0, 59, &minutes))
+		return false;
+	*ahead_minutes = (hours * 60 + minutes) * (sign == '-' ? -1 : 1);
+	return !text->size;
+}
+
+bool text_from_date(struct span text, int64_t *wall_ms_out)
+{
+	static const unsigned char lengths[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	int year, month, day, hour = 0, minute = 0, second = 0, ms = 0, ahead = 0;
+	bool leap;
+
+	if (!take_digits(&text, 4, 1970, 9999, &year) || !take_mark(&text, "-") || !take_digits(&text, 2, 1, 12, &month) || !take_mark(&text, "-") ||
+	    !take_digits(&text, 2, 1, 31, &day))
+		return false;
+	leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+	if (day > lengths[month - 1] + (month == 2 && leap))
+		return false;
+	if (text.size && (!take_mark(&text, "Tt ") || !take_digits(&text, 2, 0, 23, &hour) || !take_mark(&text, ":") ||
+			  !take_digits(&text, 2, 0, 59, &minute) || !take_mark(&text, ":") || !take_digits(&text, 2, 0, 60, &second) ||
+			  !take_zone(&text, &ms, &ahead)))
+		return false;
+	*wall_ms_out = (((days_until(year, month, day) * 24 + hour) * 60 + minute - ahead) * 60 + second) * 1000 + ms;
+	return *wall_ms_out >= 0;
+}
+
 bool text_is_ascii(struct span s)
 {
 	for (size_t i = 0; i < s.size; i++)

@@ -36,6 +36,9 @@ bool text_plain(struct buf *out, struct span bytes);
 bool text_mail_date(struct buf *out, int64_t wall_ms);
 bool text_date(struct buf *out, int64_t wall_ms);
 
+/* "2027-01-31" (its first moment, UTC) or RFC 3339, from the year 1970 to 9999. */
+bool text_from_date(struct span text, int64_t *wall_ms_out);
+
 /* Whether every byte is ASCII; whether it is well-formed UTF-8. */
 bool text_is_ascii(struct span);
 bool text_is_utf8(struct span);

@@ -92,6 +92,49 @@ static void dates(void **state)
 	buf_free(&b);
 }
 
+static void dates_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t wall_ms;
+	} good[] = {
+		{ "2015-06-01", 1433116800000 },
+		{ "2015-06-01T12:00:00.007Z", 1433160000007 },
+		{ "2015-06-01t14:30:00.0071+02:30", 1433160000007 },
+		{ "2015-06-01T07:00:00-05:00", 1433160000000 },
+		{ "1970-01-01T00:00:00Z", 0 },
+		{ "2024-02-29", 1709164800000 },
+		{ "9999-12-31T23:59:60Z", 253402300800000 },
+	};
+	static const char *const bad[] = { "", "2015", "2015-6-1", "2015-13-01", "2015-00-10", "2015-02-29", "2100-02-29", "2015-06-31", "1969-12-31",
+					   "2015-06-01T", "2015-06-01T12:00:00", "2015-06-01T24:00:00Z", "2015-06-01T12:00:00.Z", "2015-06-01T12:00:00Zx",
+					   "2015-06-01T12:00:00+1:00", "1970-01-01T00:00:00+01:00", "20150601", "2015/06/01" };
+	int64_t wall_ms;
+
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		assert_true(text_from_date(span_of(good[i].text), &wall_ms));
+		assert_int_equal(wall_ms, good[i].wall_ms);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		if (text_from_date(span_of(bad[i]), &wall_ms))
+			fail_msg("'%s' was read", bad[i]);
+}
+
+/* Every day there is, both ways. */
+static void every_day_is_read_back(void **state)
+{
+	char memory[64];
+	int64_t wall_ms;
+	struct buf b;
+
+	for (int64_t day = 0; day < 60000; day++) {
+		buf_over(&b, memory, sizeof memory);
+		assert_true(text_date(&b, day * 86400000));
+		assert_true(text_from_date(span_slice(buf_span(&b), 0, 10), &wall_ms));
+		assert_int_equal(wall_ms, day * 86400000);
+	}
+}
+
 static void utf8(void **state)
 {
 	assert_true(text_is_utf8(SPAN("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")));
@@ -114,5 +157,5 @@ static void what_hides_is_found(void **state)
 	assert_false(text_hides_nothing((struct span){ "a\0b", 3 }));
 }
 
-TESTS(base64_examples, base64_strictness, base64_room, percent, html_and_plain, dates, utf8,
+TESTS(base64_examples, base64_strictness, base64_room, percent, html_and_plain, dates, dates_are_read, every_day_is_read_back, utf8,
       what_hides_is_found)

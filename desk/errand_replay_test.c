@@ -224,7 +224,7 @@ static void gathering_waits_for_the_slowest_and_no_longer(void **state)
 	struct gathered g = { 0 };
 
 	begin(&p);
-	gather_start(p.errands, ROLE_VAULT | ROLE_POST, SPAN("status"), 2000, on_gathered, &g);
+	gather_start(p.errands, ROLE_VAULT | ROLE_POST, SPAN("status"), LANGUAGE_EN, 2000, on_gathered, &g);
 	assert_int_equal(g.count, 0);
 	world_run_until(5000, NULL, NULL);
 	assert_int_equal(g.count, 1);
@@ -232,7 +232,7 @@ static void gathering_waits_for_the_slowest_and_no_longer(void **state)
 	assert_true(g.vault_came);
 	assert_false(g.post_came);
 	p.is_mute = true;
-	gather_start(p.errands, ROLE_VAULT | ROLE_POST, SPAN("status"), 2000, on_gathered, &g);
+	gather_start(p.errands, ROLE_VAULT | ROLE_POST, SPAN("status"), LANGUAGE_EN, 2000, on_gathered, &g);
 	world_run_until(20000, NULL, NULL);
 	assert_int_equal(g.count, 2);
 	assert_false(g.vault_came);

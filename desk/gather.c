@@ -68,7 +68,8 @@ static void list_parts(struct gather *g, const struct errands *errands, unsigned
 		add(g, ROLE_POST, 0);
 }
 
-void gather_start(struct errands *errands, unsigned roles, struct span operation, int wait_ms, gather_done *done, void *self)
+void gather_start(struct errands *errands, unsigned roles, struct span operation, enum language language, int wait_ms, gather_done *done,
+		  void *self)
 {
 	struct gather *g = calloc(1, sizeof *g);
 
@@ -82,6 +83,6 @@ void gather_start(struct errands *errands, unsigned roles, struct span operation
 	g->open = g->count;
 	for (size_t i = 0; i < g->count; i++)
 		errands_ask(errands, &(struct errand_wish){ .role = g->parts[i].role, .index = g->parts[i].index, .operation = operation,
-							    .actor = SPAN("postern"), .arguments = SPAN("{}"), .wait_ms = wait_ms,
+							    .actor = SPAN("postern"), .language = language, .arguments = SPAN("{}"), .wait_ms = wait_ms,
 							    .done = on_answer, .self = &g->asked[i] });
 }

@@ -19,4 +19,4 @@ struct gather_part {
 typedef void gather_done(void *self, const struct gather_part *, size_t count);
 
 /* Asks every introduced role of the set `roles` (enum role, joined by |) for `operation`, without arguments. */
-void gather_start(struct errands *, unsigned roles, struct span operation, int wait_ms, gather_done *done, void *self);
+void gather_start(struct errands *, unsigned roles, struct span operation, enum language, int wait_ms, gather_done *done, void *self);

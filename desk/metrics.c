@@ -103,5 +103,5 @@ void visit_metrics(struct visit *v)
 		visit_fault_json(v, FAULT_FORBIDDEN, SPAN("numbers are shown to loopback and trusted_proxies alone"));
 		return;
 	}
-	gather_start(v->desk->errands, ROLE_VAULT | ROLE_POST | ROLE_GATE, SPAN("metrics"), WAIT_MS, on_gathered, v);
+	gather_start(v->desk->errands, ROLE_VAULT | ROLE_POST | ROLE_GATE, SPAN("metrics"), v->language, WAIT_MS, on_gathered, v);
 }

@@ -41,7 +41,7 @@ static void on_health(void *self, const struct gather_part *parts, size_t count)
 
 void visit_health(struct visit *v)
 {
-	gather_start(v->desk->errands, ROLE_VAULT | ROLE_POST, SPAN("status"), WAIT_MS, on_health, v);
+	gather_start(v->desk->errands, ROLE_VAULT | ROLE_POST, SPAN("status"), v->language, WAIT_MS, on_health, v);
 }
 
 /* --- status: for people at the command line */
@@ -86,6 +86,16 @@ static void add_listeners(json_t *document, json_t *of_gate)
 	json_object_del(of_gate, "listeners");
 }
 
+/* What lapses stands first, whoever knows of it. */
+static void add_lapses(json_t *document, json_t *of_vault)
+{
+	json_t *lapses = json_object_get(of_vault, "lapses");
+
+	if (json_is_array(lapses))
+		json_array_extend(json_object_get(document, "lapses"), lapses);
+	json_object_del(of_vault, "lapses");
+}
+
 /* The members of what vault and post say stand under the role's name, those of gates in a list. */
 static void add_part(json_t *document, const struct gather_part *p, bool *seen_gate)
 {
@@ -96,6 +106,8 @@ static void add_part(json_t *document, const struct gather_part *p, bool *seen_g
 		json_decref(said);
 		return;
 	}
+	if (p->role == ROLE_VAULT)
+		add_lapses(document, said);
 	if (p->role != ROLE_GATE) {
 		json_object_set_new(document, role_name(p->role), said);
 		return;
@@ -113,6 +125,7 @@ static void on_status(void *self, const struct gather_part *parts, size_t count)
 	json_t *document = json_object();
 	bool healthy = true, seen_gate = false;
 
+	json_object_set_new(document, "lapses", json_array());
 	json_put_text(document, "version", SPAN(POSTERN_VERSION));
 	json_put_text(document, "public_url", site_url(v->desk->site));
 	json_put_text(document, "redirect_uri", site_redirect(v->desk->site));
@@ -131,5 +144,5 @@ static void on_status(void *self, const struct gather_part *parts, size_t count)
 
 void visit_status(struct visit *v)
 {
-	gather_start(v->desk->errands, ROLE_VAULT | ROLE_POST | ROLE_GATE, SPAN("status"), WAIT_MS, on_status, v);
+	gather_start(v->desk->errands, ROLE_VAULT | ROLE_POST | ROLE_GATE, SPAN("status"), v->language, WAIT_MS, on_status, v);
 }

@@ -79,17 +79,18 @@ static unsigned role_of(const struct config_listener *l)
 	return span_equal(l->protocol, SPAN("http")) ? ROLE_DESK : ROLE_GATE;
 }
 
+/* Certificates are shown to everybody who connects; the vault watches when they end. */
 static bool open_listener_files(struct opening *o, const struct config_listener *l)
 {
-	const struct { const char *purpose; struct span path; } wanted[] = {
-		{ "certificate", l->certificate }, { "key", l->key },
-		{ "rsa_certificate", l->rsa_certificate }, { "rsa_key", l->rsa_key },
+	const struct { const char *purpose; struct span path; unsigned besides; } wanted[] = {
+		{ "certificate", l->certificate, ROLE_VAULT }, { "key", l->key, 0 },
+		{ "rsa_certificate", l->rsa_certificate, ROLE_VAULT }, { "rsa_key", l->rsa_key, 0 },
 	};
 
 	if (span_equal(l->tls, SPAN("none")))
 		return true;
 	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-		if (wanted[i].path.size && !open_file(o, wanted[i].purpose, l->name, wanted[i].path, role_of(l), false))
+		if (wanted[i].path.size && !open_file(o, wanted[i].purpose, l->name, wanted[i].path, role_of(l) | wanted[i].besides, false))
 			return false;
 	return true;
 }

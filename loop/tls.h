@@ -40,3 +40,6 @@ void tls_drop(struct tls **);
 
 /* When the leaf certificate ends, in wall milliseconds; 0 for a client context without one. */
 int64_t tls_ends_at_ms(const struct tls *);
+
+/* When the first certificate of a PEM text ends, for whoever watches it without its key; 0 when there is none. */
+int64_t tls_certificate_ends_at_ms(struct span pem);

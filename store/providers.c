@@ -22,6 +22,7 @@ static bool give(void *self, const struct sqlite_row *r)
 		.smtp_tls = sqlite_number(r, 10),
 		.mechanism = sqlite_number(r, 11),
 		.access = sqlite_number(r, 12),
+		.secret_ends_at_ms = sqlite_number(r, 13),
 	};
 
 	return e->each(e->self, &row);
@@ -39,7 +40,7 @@ enum fault providers_add(struct sqlite *db, const struct provider_row *p, uint64
 	enum fault fault = SQLITE_RUN(db, STATEMENT_PROVIDER_ADD, VALUE_NUMBER(p->organisation), VALUE_TEXT(p->name), VALUE_TEXT(p->kind),
 				      VALUE_TEXT(p->tenant), VALUE_TEXT(p->client_id), VALUE_TEXT(p->issuer), VALUE_TEXT(p->scopes),
 				      VALUE_TEXT(p->smtp_host), VALUE_NUMBER(p->smtp_port), VALUE_NUMBER(p->smtp_tls), VALUE_NUMBER(p->mechanism),
-				      VALUE_NUMBER(p->access));
+				      VALUE_NUMBER(p->access), VALUE_NUMBER(p->secret_ends_at_ms));
 
 	*id_out = (uint64_t)sqlite_last_id(db);
 	return fault;
@@ -49,7 +50,7 @@ enum fault providers_set(struct sqlite *db, const struct provider_row *p)
 {
 	return SQLITE_RUN(db, STATEMENT_PROVIDER_SET, VALUE_TEXT(p->tenant), VALUE_TEXT(p->client_id), VALUE_TEXT(p->issuer),
 			  VALUE_TEXT(p->scopes), VALUE_TEXT(p->smtp_host), VALUE_NUMBER(p->smtp_port), VALUE_NUMBER(p->smtp_tls),
-			  VALUE_NUMBER(p->mechanism), VALUE_NUMBER(p->access), VALUE_NUMBER(p->id));
+			  VALUE_NUMBER(p->mechanism), VALUE_NUMBER(p->access), VALUE_NUMBER(p->secret_ends_at_ms), VALUE_NUMBER(p->id));
 }
 
 enum fault providers_remove(struct sqlite *db, uint64_t id)

@@ -14,6 +14,7 @@ struct provider_row {
 	int64_t smtp_port;                                                    /* 0: as its kind has it */
 	int64_t smtp_tls, mechanism;                                          /* as in message `token`; -1: as its kind has it */
 	int64_t access;                                                       /* 0 each owner's own sign-in, 1 the application's */
+	int64_t secret_ends_at_ms;                                            /* wall clock; 0: nobody said, -1: never */
 };
 
 /* All providers by number; one added (its number is chosen), changed, removed. */

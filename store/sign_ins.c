@@ -19,6 +19,8 @@ static bool give(void *self, const struct sqlite_row *r)
 		.linked_at_ms = sqlite_number(r, 7),
 		.refreshed_at_ms = sqlite_number(r, 8),
 		.expires_at_ms = sqlite_number(r, 9),
+		.lasts_ms = sqlite_number(r, 10),
+		.ends_at_ms = sqlite_number(r, 11),
 	};
 
 	return e->each(e->self, &row);
@@ -35,7 +37,8 @@ enum fault sign_ins_put(struct sqlite *db, const struct sign_in_row *s)
 {
 	return SQLITE_RUN(db, STATEMENT_SIGN_IN_PUT, VALUE_NUMBER(s->mailbox), VALUE_TEXT(s->tenant), VALUE_TEXT(s->object), VALUE_TEXT(s->account),
 			  VALUE_NUMBER(s->generation), VALUE_TEXT(s->fault), VALUE_TEXT(s->why), VALUE_NUMBER(s->linked_at_ms),
-			  VALUE_NUMBER(s->refreshed_at_ms), VALUE_NUMBER(s->expires_at_ms));
+			  VALUE_NUMBER(s->refreshed_at_ms), VALUE_NUMBER(s->expires_at_ms), VALUE_NUMBER(s->lasts_ms),
+			  VALUE_NUMBER(s->ends_at_ms));
 }
 
 enum fault sign_ins_remove(struct sqlite *db, uint64_t mailbox)

@@ -15,6 +15,8 @@ struct sign_in_row {
 	uint64_t generation;             /* counts the tokens that were stored */
 	struct span fault, why;          /* name of the fault that stands in the way, empty when none does; and its text */
 	int64_t linked_at_ms, refreshed_at_ms, expires_at_ms; /* wall clock; the end is the access token's */
+	int64_t lasts_ms;                /* how long the tenant's sign-in frequency lets a sign-in last, where a refusal told; else 0 */
+	int64_t ends_at_ms;              /* when the refresh token ends, where the provider says; 0: unknown; negative: no refresh has shown yet that it stays */
 };
 
 /* All sign-ins by mailbox; one put in the place of what was known, removed. */

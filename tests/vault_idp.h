@@ -27,6 +27,7 @@ struct stage_idp {
 	unsigned pending;                       /* device polls that are answered `authorization_pending` first */
 	bool slow_down;
 	char grant[80], assertion[4096], secret[64], scope[200]; /* of the last request for a token */
+	int64_t refresh_ends_s, refresh_life_s; /* the refresh token ends then, or so long after each refresh; 0: that is not said */
 	char seen_nonce[128], challenge[64], redirect[200], verifier[64], refresh_token[64];
 	unsigned tokens, polls, discoveries;
 	char base[64], issuer[96];              /* where it is, and what it calls itself */
@@ -112,6 +113,9 @@ static inline void stage_token(struct stage_idp *i, struct http_exchange *x)
 	buf_print(&body, "{\"token_type\":\"Bearer\",\"expires_in\":3600,\"access_token\":\"access-%u\"", i->tokens);
 	if (!i->no_refresh)
 		buf_print(&body, ",\"refresh_token\":\"refresh-%u\"", i->tokens);
+	if (i->refresh_ends_s || i->refresh_life_s)
+		buf_print(&body, ",\"refresh_token_expires_in\":%lld",
+			  (long long)(i->refresh_life_s ? i->refresh_life_s : i->refresh_ends_s - clock_wall_ms() / 1000));
 	if (!i->no_id_token) {
 		buf_put(&body, SPAN(",\"id_token\":\""));
 		stage_id_token(i, &body);

@@ -34,6 +34,7 @@ struct token_kept {
 	int64_t expires_at_ms; /* of the access token, wall clock */
 	uint64_t generation;
 	struct span tenant, object; /* who signed in */
+	int64_t refresh_ends_at_ms; /* of the refresh token, wall clock, where the provider says; else 0 */
 	bool is_application;        /* nobody did: the application asks on its own behalf, and nothing is kept but in memory */
 };
 

@@ -29,6 +29,7 @@ struct token {
 	/* The access token, while it lives. Loop time is for deciding, wall time for telling. */
 	struct buf access;
 	int64_t expires_at_ms, obtained_at_ms, expires_wall_ms, refreshed_wall_ms;
+	int64_t refresh_ends_wall_ms; /* as the last answer had it; 0 where it had none */
 	uint64_t generation;
 	bool used; /* somebody asked for it since it was obtained */
 

@@ -102,7 +102,8 @@ static void failed(struct token *t, enum fault fault, struct span why)
 void token_save(struct token *t)
 {
 	const struct token_kept kept = { buf_span(&t->stored_refresh), buf_span(&t->stored_before), buf_span(&t->access),
-					 t->expires_wall_ms, t->generation, buf_span(&t->tenant), buf_span(&t->object) };
+					 t->expires_wall_ms, t->generation, buf_span(&t->tenant), buf_span(&t->object),
+					 t->refresh_ends_wall_ms };
 
 	t->state = TOKEN_STORING;
 	t->all->host->save(t->all->host_self, t->mailbox, &kept);
@@ -117,6 +118,7 @@ static void accept(struct token *t, const struct oauth_answer *a)
 
 	token_take_access(t, &kept);
 	t->refreshed_wall_ms = clock_wall_ms();
+	t->refresh_ends_wall_ms = a->refresh_expires_in_s ? t->refreshed_wall_ms + a->refresh_expires_in_s * 1000 : 0;
 	metric_add(METRIC_TOKEN_REFRESHES, "ok", 1);
 	if (t->is_application) {
 		token_works(t);

@@ -46,6 +46,7 @@ static void done(struct change *c)
 		registry_put_app_password(&v->registry, &e->row);
 	asker_note(v, &e->asker, m->row.address, operations_organisation(v, m->row.organisation));
 	mailbox_mended(v, m->row.id);
+	lookout_soon(v);
 	if (e->is_removal)
 		asker_answer(v, &e->asker, FAULT_OK, SPAN(""), NULL);
 	else

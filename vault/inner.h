@@ -25,6 +25,7 @@ struct vault;
 struct backup;
 struct consents;
 struct devices;
+struct lookout;
 struct probe;
 struct refusals;
 struct rotation;
@@ -34,6 +35,12 @@ struct vault_pending {
 	struct vault_pending *next, **at;
 	void (*drop)(void *self);
 	void *self;
+};
+
+/* A certificate that a listener shows, as far as the vault watches it. */
+struct vault_certificate {
+	struct span listener;
+	int64_t ends_at_ms;
 };
 
 struct vault_peer {
@@ -75,6 +82,10 @@ struct vault {
 	struct devices *devices;
 	struct rotation *rotation;
 	struct backup *backup; /* under way, or NULL */
+	struct lookout *lookout;
+	struct arena *certificate_arena;
+	struct vault_certificate *certificates;
+	size_t certificate_count;
 	struct probe *probes;  /* under way */
 	uint64_t next_probe;
 	struct timer probe_soon;
@@ -268,6 +279,19 @@ void rotate_post_done(struct vault *, const struct vault_peer *, const struct me
 void vault_backup_start(struct vault *);
 void vault_backup_answered(struct vault *, const struct vault_peer *, const struct message_answer *);
 void vault_backup_free(struct vault *);
+
+/* --- lookout.c: warns of what lapses */
+MUST_CHECK enum fault lookout_start(struct vault *);
+void lookout_free(struct vault *);
+
+/* Something changed that has an end: looks again, soon. */
+void lookout_soon(struct vault *);
+
+/* What lapses soon, as JSON, at most `most` of it. */
+json_t *lookout_describe(struct vault *, enum language, size_t most);
+
+/* Takes note of the certificates of the listeners. */
+void lookout_certificates(struct vault *, const struct role_start *);
 
 /* --- sign_in.c: an answer of a token endpoint becomes the sign-in of a mailbox, or is refused */
 struct sign_in_wish {

@@ -1,5 +1,6 @@
+#include "base/text.h"
 #include "vault/arguments.h"
-#include "vault/inner.h"
+#include "vault/lapse.h"
 
 enum { URL_BYTES = 4096, SECRET_BYTES_MAX = 4096, EXPECTED_GUID_BYTES = 36 };
 
@@ -51,6 +52,14 @@ static void put_certificate(json_t *j, const struct signing_key *key)
 	buf_free(&hex);
 }
 
+static void put_end(json_t *j, const struct registry_provider *p)
+{
+	if (p->row.secret_ends_at_ms > 0)
+		operations_put_date(j, "client_secret_ends_at", p->row.secret_ends_at_ms);
+	else if (provider_has_secret(p->provider))
+		json_put_text(j, "client_secret_ends_at", p->row.secret_ends_at_ms ? SPAN("never") : SPAN("unknown"));
+}
+
 static json_t *describe(const struct vault *v, const struct registry_provider *p)
 {
 	json_t *j = json_object();
@@ -67,6 +76,7 @@ static json_t *describe(const struct vault *v, const struct registry_provider *p
 	json_put_flag(j, "client_secret", provider_has_secret(p->provider));
 	put_certificate(j, provider_key(p->provider));
 	json_put_text(j, "access", span_of(access_words[p->row.access == PROVIDER_APPLICATION]));
+	put_end(j, p);
 	json_put_text(j, "issuer", p->row.issuer);
 	json_put_text(j, "scopes", provider_client(p->provider).scope);
 	json_put_text(j, "smtp_host", provider_host(p->provider));
@@ -113,6 +123,23 @@ static void read_certificate(struct arguments *a, struct edit *e)
 		e->key_pem = secret_new(pem);
 }
 
+/* The end of a secret goes with it: of a new one nothing is known that is not said. */
+static void read_end(struct arguments *a, struct edit *e)
+{
+	struct span text = span_trim(json_text(a->json, "expires"));
+
+	if (e->has_secret || e->drops_secret)
+		e->row.secret_ends_at_ms = 0;
+	if (!arguments_has(a, "expires"))
+		return;
+	if (span_equal_fold(text, SPAN("never")))
+		e->row.secret_ends_at_ms = -1;
+	else if (!text.size)
+		e->row.secret_ends_at_ms = 0;
+	else if (!text_from_date(text, &e->row.secret_ends_at_ms) || !e->row.secret_ends_at_ms)
+		arguments_wrong(a, FAULT_MALFORMED, "expires: a date such as 2027-01-31, or never");
+}
+
 static void read_settings(struct arguments *a, struct edit *e)
 {
 	struct provider_row *row = &e->row;
@@ -130,6 +157,7 @@ static void read_settings(struct arguments *a, struct edit *e)
 	arguments_choice(a, "access", "delegated application", 0, &row->access);
 	read_secret(a, e);
 	read_certificate(a, e);
+	read_end(a, e);
 	if (a->fault != FAULT_OK)
 		return;
 	fault = provider_check(row, why);
@@ -197,6 +225,27 @@ static void put_in_force(struct vault *v, struct edit *e)
 	p->provider = provider_new_take(v->loop, v->http, &p->row, secret, key);
 	tokens_remove(v->tokens, token_of_provider(p->row.id)); /* what was given to another registration */
 	tell_mailboxes(v, p->row.id);
+	lookout_soon(v);
+}
+
+/* Whoever gives a secret of a kind that always ends, and not its end, is asked for it. */
+static json_t *describe_change(const struct vault *v, const struct edit *e)
+{
+	static const char *const asks[] = {
+		[LANGUAGE_EN] = "Nobody said when the client secret ends, so nobody can be warned: `postern provider set {provider} --expires DATE`.",
+		[LANGUAGE_FR] = "Nul n'a dit quand le secret client prend fin ; personne ne peut donc être averti : `postern provider set {provider} --expires DATE`.",
+	};
+	const struct registry_provider *p = registry_by_id(&v->registry.providers, e->row.id);
+	json_t *j = describe(v, p);
+	struct buf text;
+
+	if (!provider_has_secret(p->provider) || p->row.secret_ends_at_ms || provider_kind(p->provider)->account != PROVIDER_ACCOUNT_TENANT)
+		return j;
+	buf_init(&text, REMEDY_BYTES_MAX);
+	remedy_fill(&text, span_of(asks[e->asker.language]), e->asker.language, &(struct remedy_names){ .provider = p->row.name });
+	json_put_text(j, "warning", buf_span(&text));
+	buf_free(&text);
+	return j;
 }
 
 static void forget(struct edit *e)
@@ -226,7 +275,7 @@ static void done(struct change *c)
 	}
 	forget(e);
 	asker_answer(v, &e->asker, c->fault, SPAN(""),
-		     c->fault == FAULT_OK ? describe(v, registry_by_id(&v->registry.providers, e->row.id)) : NULL);
+		     c->fault == FAULT_OK ? describe_change(v, e) : NULL);
 }
 
 /* A secret is bound to its provider's number, which is known only once the row is there: so a new one is stored by a second change. */
@@ -317,6 +366,7 @@ static void removed(struct change *c)
 		provider_free(&p->provider);
 		tokens_remove(v->tokens, token_of_provider(e->row.id));
 		registry_remove_provider(&v->registry, e->row.id);
+		lookout_soon(v);
 		asker_note(v, &e->asker, e->row.name, operations_organisation(v, e->row.organisation));
 	}
 	asker_answer(v, &e->asker, c->fault, SPAN(""), NULL);

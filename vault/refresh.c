@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { SAME_END_MS = 10 * 60 * 1000, SHOWS_MS = 30 * 60 * 1000, LIFE_MAX_S = 2 * 365 * 86400 };
+
 static const struct span MAILBOX = { "mailbox", 7 }, REFRESH = { "refresh_token", 13 }, BEFORE = { "refresh_token_before", 20 },
 			 ACCESS = { "access_token", 12 };
 
@@ -131,6 +133,24 @@ static void stored(struct change *c)
 	tokens_stored(v->tokens, s->row.mailbox, c->fault);
 }
 
+/* An end that moves with every refresh is none that people must know of. Whether it moves shows only at a refresh some time after the last one. */
+static int64_t end_after(const struct sign_in_row *before, int64_t told_ms, int64_t now_ms)
+{
+	int64_t known_ms = before->ends_at_ms < 0 ? -before->ends_at_ms : before->ends_at_ms;
+
+	if (!told_ms)
+		return before->ends_at_ms;
+	if (told_ms > known_ms + SAME_END_MS || told_ms < known_ms - SAME_END_MS)
+		return -told_ms;
+	return before->ends_at_ms > 0 || now_ms - before->refreshed_at_ms >= SHOWS_MS ? known_ms : -known_ms;
+}
+
+/* A sign-in that outlived what the tenant's policy gave it shows that the policy is another now. */
+static int64_t life_after(const struct sign_in_row *before, int64_t now_ms)
+{
+	return now_ms > before->linked_at_ms + before->lasts_ms + SHOWS_MS ? 0 : before->lasts_ms;
+}
+
 static void save(void *host, uint64_t mailbox, const struct token_kept *kept)
 {
 	struct vault *v = host;
@@ -144,6 +164,8 @@ static void save(void *host, uint64_t mailbox, const struct token_kept *kept)
 	s->row = registry_copy_sign_in(c->arena, &m->sign_in);
 	s->row.generation = kept->generation;
 	s->row.fault = s->row.why = (struct span){ "", 0 };
+	s->row.ends_at_ms = end_after(&m->sign_in, kept->refresh_ends_at_ms, clock_wall_ms());
+	s->row.lasts_ms = life_after(&m->sign_in, clock_wall_ms());
 	s->row.refreshed_at_ms = clock_wall_ms();
 	s->row.expires_at_ms = kept->expires_at_ms;
 	s->drop_before = !kept->refresh_token_before.size;
@@ -167,6 +189,21 @@ static void state_stored(struct change *c)
 		registry_put_sign_in(&c->vault->registry, c->data);
 }
 
+/* "... the maximum allowed lifetime for this request is 604800." (AADSTS70043), in milliseconds; what was known where it says nothing. */
+static int64_t life_told(enum fault fault, struct span why, int64_t known_ms)
+{
+	struct span words = SPAN("allowed lifetime for this request is ");
+	size_t at = span_find(why, words), digits = 0;
+	uint64_t seconds;
+
+	if (fault != FAULT_OAUTH_SIGN_IN_FREQUENCY || at == why.size)
+		return known_ms;
+	why = span_slice(why, at + words.size, why.size);
+	while (digits < why.size && why.at[digits] >= '0' && why.at[digits] <= '9')
+		digits++;
+	return span_number(span_slice(why, 0, digits), &seconds) && seconds && seconds <= LIFE_MAX_S ? (int64_t)seconds * 1000 : known_ms;
+}
+
 static void note_state(struct vault *v, const struct registry_mailbox *m, enum fault fault, struct span why)
 {
 	struct span name = fault == FAULT_OK ? (struct span){ "", 0 } : span_of(fault_row(fault)->name);
@@ -180,6 +217,7 @@ static void note_state(struct vault *v, const struct registry_mailbox *m, enum f
 	*row = registry_copy_sign_in(c->arena, &m->sign_in);
 	row->fault = arena_copy(c->arena, name);
 	row->why = arena_copy(c->arena, why);
+	row->lasts_ms = life_told(fault, why, row->lasts_ms);
 	change_run_take(c);
 }
 

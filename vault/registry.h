@@ -25,6 +25,7 @@ struct registry_provider {
 	struct arena *arena;
 	struct provider_row row;
 	struct provider *provider; /* upstream/provider.h; its owner frees it */
+	bool has_passwords;        /* of a mailbox that signs in by one; as vault/lapse.c saw it last */
 };
 
 struct registry_mailbox {

@@ -96,6 +96,7 @@ static void stored(struct change *c)
 	registry_put_sign_in(&v->registry, &d->row);
 	tokens_linked(v->tokens, d->row.mailbox, &kept);
 	mailbox_mended(v, d->row.mailbox);
+	lookout_soon(v);
 	finish(s, FAULT_OK, SPAN(""));
 }
 
@@ -105,6 +106,7 @@ static void put(struct sign_in *s, const struct account *account)
 	uint64_t mailbox = s->wish.mailbox;
 	struct change *c = change_new(v, store, stored, sizeof(struct stored));
 	struct stored *d = c->data;
+	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, mailbox);
 	int64_t now_ms = clock_wall_ms();
 
 	d->sign_in = s;
@@ -112,7 +114,8 @@ static void put(struct sign_in *s, const struct account *account)
 	d->row = (struct sign_in_row){
 		.mailbox = mailbox, .tenant = account->tenant, .object = account->object, .account = account->address,
 		.generation = tokens_state(v->tokens, mailbox).generation + 1, .linked_at_ms = now_ms, .refreshed_at_ms = now_ms,
-		.expires_at_ms = now_ms + s->answer.expires_in_s * 1000,
+		.expires_at_ms = now_ms + s->answer.expires_in_s * 1000, .lasts_ms = m ? m->sign_in.lasts_ms : 0,
+		.ends_at_ms = s->answer.refresh_expires_in_s ? -(now_ms + s->answer.refresh_expires_in_s * 1000) : 0,
 	};
 	d->refresh = change_seal(c, MAILBOX, mailbox, SPAN("refresh_token"), s->answer.refresh_token);
 	d->access = change_seal(c, MAILBOX, mailbox, SPAN("access_token"), s->answer.access_token);

@@ -349,6 +349,7 @@ static void vault_free(void **self)
 		provider_free(&p->provider);
 	rotate_free(v);
 	vault_backup_free(v);
+	lookout_free(v);
 	device_free(v);
 	consent_free(v);
 	refusals_free(v);
@@ -378,6 +379,7 @@ static void begin(struct vault *v, const struct role_start *s)
 	device_start(v);
 	rotate_start(v);
 	vault_backup_start(v);
+	lookout_certificates(v, s);
 	timer_init(&v->soon, v->loop, soon, v);
 	timer_init(&v->minute, v->loop, each_minute, v);
 	timer_init(&v->probe_soon, v->loop, probe_soon, v);
@@ -405,6 +407,8 @@ static enum fault vault_start(void **self_out, struct loop *loop, const struct r
 		open_outside(v, s);
 		fault = make_providers(v);
 	}
+	if (fault == FAULT_OK)
+		fault = lookout_start(v);
 	if (fault != FAULT_OK) {
 		if (!*why_out || fault == FAULT_KEY_WRONG || fault == FAULT_KEY_UNREADABLE)
 			snprintf(why_out, WHY_BYTES, "%s", fault_row(fault)->says[LANGUAGE_EN]);
@@ -430,6 +434,7 @@ static enum fault vault_reload(void *self, const struct role_start *s, char *why
 	role_files(s, SPAN("ca"), &ca);
 	http_client_trust(v->http, buf_span(&ca));
 	buf_free(&ca);
+	lookout_certificates(v, s);
 	throttle_limit(v->throttle, (unsigned)s->config->login_failures_max);
 	v->config = s->config;
 	return FAULT_OK;

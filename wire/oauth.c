@@ -5,7 +5,8 @@
 #include "base/text.h"
 #include "wire/recognise.h"
 
-enum { LIFETIME_PRESET_S = 3600, LIFETIME_LEAST_S = 60, DEVICE_LIFETIME_S = 900, DEVICE_LIFETIME_MAX_S = 3600, INTERVAL_S = 5, INTERVAL_MAX_S = 300 };
+enum { LIFETIME_PRESET_S = 3600, LIFETIME_LEAST_S = 60, DEVICE_LIFETIME_S = 900, DEVICE_LIFETIME_MAX_S = 3600, INTERVAL_S = 5, INTERVAL_MAX_S = 300,
+       REFRESH_LIFE_MAX_S = 10 * 365 * 86400 };
 
 struct field {
 	const char *name;
@@ -119,6 +120,14 @@ static int64_t bounded(const json_t *j, const char *name, int64_t preset, int64_
 	return number < least ? least : number > most ? most : number;
 }
 
+/* No member of RFC 6749: Google and GitHub have one name for it, Keycloak another, where 0 is none. */
+static int64_t refresh_life(const json_t *j)
+{
+	int64_t life = bounded(j, "refresh_token_expires_in", 0, 0, REFRESH_LIFE_MAX_S);
+
+	return life ? life : bounded(j, "refresh_expires_in", 0, 0, REFRESH_LIFE_MAX_S);
+}
+
 static enum fault fault_by_status(int status)
 {
 	if (status == 429)
@@ -160,6 +169,7 @@ enum fault oauth_read_token(struct oauth_answer *out, int status, struct span bo
 	out->id_token = json_text(j, "id_token");
 	out->scope = json_text(j, "scope");
 	out->expires_in_s = bounded(j, "expires_in", LIFETIME_PRESET_S, LIFETIME_LEAST_S, OAUTH_LIFETIME_MAX_S);
+	out->refresh_expires_in_s = refresh_life(j);
 	if (!is_token(out->access_token) || (out->refresh_token.size && !is_token(out->refresh_token)))
 		return FAULT_UPSTREAM_BROKEN;
 	if (json_has(j, "token_type") && !span_equal_fold(json_text(j, "token_type"), SPAN("Bearer")))

@@ -45,6 +45,7 @@ bool oauth_application_form(struct buf *out, const struct oauth_client *);
 struct oauth_answer {
 	struct span access_token, refresh_token, id_token, scope;
 	int64_t expires_in_s;                 /* of the access token, or of the device code */
+	int64_t refresh_expires_in_s;         /* of the refresh token, where the provider says; 0: it does not */
 
 	struct span device_code, user_code, verification_uri, message;
 	int64_t interval_s;

@@ -140,6 +140,13 @@ int64_t tls_ends_at_ms(const struct tls *t)
 	return (int64_t)ends;
 }
 
+int64_t tls_certificate_ends_at_ms(struct span pem)
+{
+	uint64_t ends;
+
+	return span_number(line_of(pem, SPAN("ends ")), &ends) ? (int64_t)ends : 0;
+}
+
 struct span null_tls_certificate(const struct tls *t)
 {
 	return buf_span(&t->text);

@@ -42,12 +42,18 @@ static void start_openssl(void)
 	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL);
 }
 
-static struct tls *make(const SSL_METHOD *method)
+static void need_openssl(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct tls *t = calloc(1, sizeof *t);
 
 	pthread_once(&once, start_openssl);
+}
+
+static struct tls *make(const SSL_METHOD *method)
+{
+	struct tls *t = calloc(1, sizeof *t);
+
+	need_openssl();
 	ERR_clear_error();
 	if (!t)
 		panic("out of memory");
@@ -306,6 +312,22 @@ void tls_drop(struct tls **tls)
 int64_t tls_ends_at_ms(const struct tls *t)
 {
 	return t->ends_at_ms;
+}
+
+int64_t tls_certificate_ends_at_ms(struct span pem)
+{
+	BIO *bio;
+	X509 *leaf;
+	int64_t ends_at_ms;
+
+	need_openssl();
+	bio = open_pem(pem);
+	leaf = bio ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+	ends_at_ms = leaf ? end_of(leaf) : 0;
+	X509_free(leaf);
+	BIO_free(bio);
+	ERR_clear_error();
+	return ends_at_ms;
 }
 
 SSL_CTX *tls_context(const struct tls *t)
