@@ -73,6 +73,14 @@ struct address socket_address(const struct sockaddr_storage *name, socklen_t siz
 	return a;
 }
 
+/* 0.0.0.0 and :: are what the system takes anyway: not bound, since a confined role may not be allowed to. */
+static bool is_any(const struct address *a)
+{
+	static const unsigned char zeros[16];
+
+	return a->family == ADDRESS_NONE || (a->family != ADDRESS_PATH && !memcmp(a->bytes, zeros, sizeof zeros));
+}
+
 /* The port is chosen at connect(), so that many connections from one address do not use the ports up. */
 static int bind_source(int fd, const struct address *source)
 {
@@ -94,7 +102,7 @@ int socket_connect(const struct address *to, const struct address *source)
 
 	if (fd < 0)
 		return -1;
-	if ((!source || source->family == ADDRESS_NONE || !bind_source(fd, source)) &&
+	if ((!source || is_any(source) || !bind_source(fd, source)) &&
 	    (!connect(fd, (struct sockaddr *)&name, size) || errno == EINPROGRESS))
 		return fd;
 	failed = errno;
