@@ -24,6 +24,7 @@ static void succeed(struct exchange_session *s, struct twin_user *user, bool by_
 {
 	s->user = user;
 	s->by_password = by_password;
+	s->by_application = false;
 	s->reason[0] = 0;
 	exchange_say(s, TWIN_REPLY_auth_accepted);
 }
@@ -47,16 +48,17 @@ static void judge_token(struct exchange_session *s, struct span text)
 	struct twin_user *user = NULL;
 	struct span name = { 0 }, token = { 0 };
 	enum twin_reply reply = TWIN_REPLY_auth_failed;
-	bool whole = exchange_read_xoauth2(text, &name, &token);
+	bool is_application = false, whole = exchange_read_xoauth2(text, &name, &token);
 
 	if (name.size && name.size < sizeof s->login)
 		snprintf(s->login, sizeof s->login, "%.*s", SPAN_ARGS(name));
 	if (exchange_stage(s, TWIN_STAGE_AUTH))
 		return;
 	if (whole)
-		reply = exchange_judge_token(s->world->tenant, s->world->keys, name, token, s->wall_ms, &user);
+		reply = exchange_judge_token(s->world->tenant, s->world->keys, name, token, s->wall_ms, &user, &is_application);
 	if (reply == TWIN_REPLY_auth_accepted) {
 		succeed(s, user, false);
+		s->by_application = is_application;
 	} else if (s->world->tenant->values[TWIN_SWITCH_personality] == TWIN_GOOGLE) {
 		s->mode = EXCHANGE_AUTH_END;
 		exchange_say(s, TWIN_REPLY_google_challenge);

@@ -38,6 +38,8 @@ static enum twin_reply judge_message(struct exchange_session *s)
 		return TWIN_REPLY_message_accepted;
 	if (!has_slot(s))
 		return TWIN_REPLY_concurrent;
+	if (s->by_application && s->user->values[TWIN_MAILBOX_application] == TWIN_APPLICATION_NONE)
+		return TWIN_REPLY_mailbox_logon_failed;
 	if (day && exchange_recipients_of_day(counter(s), s->now_ms) + s->recipient_count > (uint64_t)day)
 		return TWIN_REPLY_quota_exceeded;
 	buf_init(&foreign, EXCHANGE_LINE_BYTES);

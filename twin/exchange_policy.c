@@ -76,24 +76,27 @@ bool exchange_read_xoauth2(struct span text, struct span *user_out, struct span 
 }
 
 enum twin_reply exchange_judge_token(struct twin_tenant *t, const struct twin_keys *keys, struct span user, struct span token, int64_t wall_ms,
-				     struct twin_user **user_out)
+				     struct twin_user **user_out, bool *is_application_out)
 {
 	struct twin_user *u = twin_tenant_user(t, user);
 	struct twin_access access;
 	enum twin_reply reply;
 
 	*user_out = u;
+	*is_application_out = false;
 	if (!u)
 		return TWIN_REPLY_auth_failed;
 	reply = judge_smtp_auth(t, u);
 	if (reply != TWIN_REPLY_auth_accepted)
 		return reply;
-	if (twin_access_read(&access, keys, token, wall_ms) != FAULT_OK || !span_equal(span_of(access.oid), span_of(u->oid)) ||
+	if (twin_access_read(&access, keys, token, wall_ms) != FAULT_OK || u->values[TWIN_MAILBOX_account] == TWIN_ACCOUNT_DISABLED ||
 	    !(span_equal(span_of(access.audience), SPAN("https://outlook.office.com")) ||
-	      span_equal(span_of(access.audience), SPAN("https://outlook.office365.com"))) ||
-	    !twin_scope_has(span_of(access.scope), SPAN("SMTP.Send")) || u->values[TWIN_MAILBOX_account] == TWIN_ACCOUNT_DISABLED)
+	      span_equal(span_of(access.audience), SPAN("https://outlook.office365.com"))))
 		return TWIN_REPLY_auth_failed;
-	return TWIN_REPLY_auth_accepted;
+	*is_application_out = twin_scope_has(span_of(access.roles), SPAN("SMTP.SendAsApp"));
+	return *is_application_out || (span_equal(span_of(access.oid), span_of(u->oid)) && twin_scope_has(span_of(access.scope), SPAN("SMTP.Send")))
+		       ? TWIN_REPLY_auth_accepted
+		       : TWIN_REPLY_auth_failed;
 }
 
 int64_t exchange_rate_at(const struct exchange_counter *c, int64_t limit, int64_t now_ms)

@@ -24,9 +24,9 @@ struct exchange_counter {
 /* AUTH LOGIN: TWIN_REPLY_auth_accepted and the user, or the reply that refuses. */
 enum twin_reply exchange_judge_password(struct twin_tenant *, struct span user, struct span password, struct twin_user **user_out);
 
-/* XOAUTH2: the same. */
+/* XOAUTH2: the same, and whether the token is of an application, which may sign in as anyone; whether it may open the mailbox shows with the mail. */
 enum twin_reply exchange_judge_token(struct twin_tenant *, const struct twin_keys *, struct span user, struct span token, int64_t wall_ms,
-				     struct twin_user **user_out);
+				     struct twin_user **user_out, bool *is_application_out);
 
 /* Splits "user=...^Aauth=Bearer ...^A^A"; false when it is not that. */
 bool exchange_read_xoauth2(struct span text, struct span *user_out, struct span *token_out);

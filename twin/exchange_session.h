@@ -41,7 +41,7 @@ struct exchange_session {
 	bool tls, hello;
 
 	struct twin_user *user; /* who signed in, or NULL */
-	bool by_password;
+	bool by_password, by_application;
 	char login[TWIN_ADDRESS_BYTES];            /* AUTH LOGIN between its lines */
 	char reason[TWIN_SCRIPT_TEXT_BYTES];       /* why AUTH was refused last */
 	unsigned errors;

@@ -1,7 +1,9 @@
 """Ways out of a mailbox: which is taken, what it signs in with, what happens when it stops working."""
+import os
+import subprocess
 import unittest
 
-from harness import ALEX, APP_PASSWORD, Case, Failed, letter, smtp, submit, wait_until
+from harness import ALEX, APP_ID, APP_PASSWORD, MARIA, PATIENCE, Case, Failed, letter, smtp, submit, wait_until
 
 OFF = "535 5.7.139 Authentication unsuccessful, basic authentication is disabled."
 
@@ -69,6 +71,56 @@ class AppPassword(Case):
         with self.assertRaisesRegex(Failed, "app-password: "):
             gateway.command("mailbox", "test", ALEX)
         self.assertEqual([i["works"] for i in gateway.command("mailbox", "test", ALEX, "--way", "smtp")["items"]], [True])
+
+
+class Application(Case):
+    """Nobody signs in: the application does, for all mailboxes of its provider."""
+
+    def certificate(self):
+        """A file with certificate and key, as Postern wants it; and the certificate registered with the application."""
+        key, certificate, both = (os.path.join(self.directory, name) for name in ("app-key.pem", "app-certificate.pem", "app.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=app", "-days", "700"],
+                       check=True, capture_output=True, timeout=PATIENCE)
+        with open(both, "w", encoding="utf-8") as out:
+            for path in (certificate, key):
+                with open(path, encoding="utf-8") as file:
+                    out.write(file.read())
+        with open(certificate, encoding="utf-8") as file:
+            self.twin.ask("/twin/app", {"id": APP_ID, "certificate": "".join(file.read().splitlines()[1:-1])})
+        return both
+
+    def send(self, gateway, password, sender, subject):
+        with smtp(gateway, password=password) as session:
+            return submit(session, sender, text=letter(sender, subject=subject))
+
+    def test_by_secret_then_by_certificate_for_every_mailbox(self):
+        gateway = self.postern()
+        gateway.add_mailbox(self.twin)
+        gateway.add_mailbox(self.twin, MARIA)
+        gateway.command("provider", "set", "m365", "--access", "application")
+        password = gateway.add_client("erp", (ALEX, MARIA))
+        code, reply = self.send(gateway, password, ALEX, "by secret")
+        self.assertEqual(code, 250, reply)
+        self.assertIn("accepted by localhost", reply)
+        shown = gateway.command("provider", "set", "m365", "--client-certificate-file", self.certificate())
+        self.assertEqual((shown["access"], len(shown["client_certificate_sha256"])), ("application", 64))
+        self.twin.switch("secret", "expired")
+        self.assertEqual([i["works"] for i in gateway.command("mailbox", "test", MARIA)["items"]], [True])
+        code, reply = self.send(gateway, password, MARIA, "by certificate")
+        self.assertEqual(code, 250, reply)
+        self.assertEqual([(mail["subject"], mail["sender"]) for mail in self.twin.mail()], [("by secret", ALEX), ("by certificate", MARIA)])
+
+    def test_a_mailbox_that_is_not_opened_to_it_holds_its_mail(self):
+        gateway = self.postern()
+        gateway.add_mailbox(self.twin)
+        gateway.command("provider", "set", "m365", "--access", "application")
+        self.twin.switch("application", "none", ALEX)
+        code, reply = self.send(gateway, gateway.add_client(), ALEX, "held")
+        self.assertEqual(code, 250, reply)
+        self.assertIn("held: 430 4.2.0 STOREDRV; mailbox logon failure", reply)
+        self.assertIn("Add-MailboxPermission alex@contoso.example", reply)
+        self.twin.switch("application", "full", ALEX)
+        wait_until("released by itself", lambda: [mail["subject"] for mail in self.twin.mail()] == ["held"])
 
 
 class Shared(Case):
