@@ -275,6 +275,27 @@ static int check_age(const struct ask *a, const struct twin_grant *g, const stru
 	return g->issued_at_ms + days * DAY_MS <= a->request->wall_ms ? 700082 : 0;
 }
 
+/* A token that the configuration says somebody has: what was consented for it, by whom. It ends with all others of its owner. */
+static bool read_given(struct ask *a, struct span token, struct twin_grant *out)
+{
+	struct twin_tenant *t = a->entra->tenant;
+
+	for (size_t i = 0; i < t->user_count; i++) {
+		struct twin_user *u = &t->users[i];
+
+		if (!u->refresh_token[0] || !secret_equal(span_of(u->refresh_token), token))
+			continue;
+		*out = (struct twin_grant){ .issued_at_ms = u->grants_from_ms ? u->grants_from_ms : a->request->wall_ms, .has_factor = true,
+					    .is_public = !a->app->secret[0] };
+		snprintf(out->oid, sizeof out->oid, "%s", u->oid);
+		snprintf(out->client_id, sizeof out->client_id, "%s", a->app->id);
+		snprintf(out->scope, sizeof out->scope, "openid profile offline_access https://outlook.office.com/SMTP.Send");
+		u->consented |= 1u << (a->app - t->apps);
+		return true;
+	}
+	return false;
+}
+
 static void by_refresh_token(struct ask *a)
 {
 	char text[TWIN_FIELD_BYTES];
@@ -288,7 +309,8 @@ static void by_refresh_token(struct ask *a)
 		refuse_named(a, 900144, SPAN("refresh_token"), 0);
 		return;
 	}
-	if (twin_refresh_read(&g, a->entra->keys, span_of(text)) != FAULT_OK || strcmp(g.client_id, a->app->id)) {
+	if (!read_given(a, span_of(text), &g) &&
+	    (twin_refresh_read(&g, a->entra->keys, span_of(text)) != FAULT_OK || strcmp(g.client_id, a->app->id))) {
 		refuse(a, 70000);
 		return;
 	}

@@ -100,7 +100,7 @@ static const struct text_key tenant_keys[] = { KEY(twin_tenant, id), KEY(twin_te
 static const struct text_key app_keys[] = { KEY(twin_app, name), KEY(twin_app, secret), KEY(twin_app, secret_id),
 					     KEY(twin_app, certificate), KEY(twin_app, roles) };
 static const struct text_key user_keys[] = { KEY(twin_user, name), KEY(twin_user, oid), KEY(twin_user, password), KEY(twin_user, app_password),
-					     KEY(twin_user, authenticator) };
+					     KEY(twin_user, authenticator), KEY(twin_user, refresh_token) };
 
 static bool set_text(void *object, const struct text_key *keys, size_t count, struct span key, struct span value, bool *ok)
 {

@@ -5,7 +5,7 @@
  * Owns      Nothing.
  * Refuses   Unknown words, values the switches do not know, a tenant without people or registrations: FAULT_MALFORMED and a text.
  * See       twin_config_preset() for the format: a word and its value on each line; `user`, `app` and `connector` begin one, the
- *           lines behind say about it */
+ *           lines behind say about it; a `refresh_token` of a user is one that some program has already */
 #pragma once
 #include "twin/twin_tenant.h"
 

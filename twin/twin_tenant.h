@@ -70,6 +70,7 @@ struct twin_user {
 	char password[TWIN_TEXT_BYTES];
 	char app_password[TWIN_TEXT_BYTES];  /* empty for none */
 	char authenticator[TWIN_TEXT_BYTES]; /* base32 */
+	char refresh_token[TWIN_TEXT_BYTES]; /* one that some program has already, for any registration; empty for none */
 	char send_as[TWIN_LIST_BYTES];       /* other addresses that may be used, parted by blanks */
 	int64_t values[TWIN_MAILBOX_COUNT];
 	unsigned consented;            /* bit per registration */

@@ -297,7 +297,7 @@ void lookout_certificates(struct vault *, const struct role_start *);
 struct sign_in_wish {
 	uint64_t mailbox, link;      /* `link` is used up along with it; 0 for none */
 	struct span nonce;           /* empty: the token carries none */
-	const char *way;             /* "link" or "device", for the log */
+	const char *way;             /* "link", "device" or "adopt", for the log */
 };
 struct sign_in_result {
 	enum fault fault;
@@ -322,6 +322,9 @@ void consent_make_link(struct vault *, const struct asker *, const struct regist
 void device_start(struct vault *);
 void device_free(struct vault *);
 void device_begin(struct vault *, const struct asker *, const struct registry_mailbox *);
+
+/* --- adopt.c: a refresh token that another program got. Answers the asker once it was proved and stored, or refused. */
+void adopt_begin(struct vault *, const struct asker *, const struct registry_mailbox *, struct span refresh_token);
 
 /* The address under which people reach the pages, without a slash at its end; and the redirect address to register. In `out`. */
 void consent_public_url(const struct vault *, struct buf *out);

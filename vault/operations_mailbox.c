@@ -359,7 +359,17 @@ static void link_one(struct vault *v, const struct asker *asker, const json_t *j
 		consent_make_link(v, asker, m);
 }
 
+static void adopt_one(struct vault *v, const struct asker *asker, const json_t *json)
+{
+	const struct registry_mailbox *m = named(v, json);
+
+	if (m)
+		adopt_begin(v, asker, m, json_text(json, "refresh_token"));
+	else
+		asker_answer(v, asker, FAULT_NOT_FOUND, SPAN(""), NULL);
+}
+
 const struct vault_operation mailbox_operations[] = {
 	{ "mailbox.add", add },		  { "mailbox.list", list },	{ "mailbox.show", show }, { "mailbox.set", set },
-	{ "mailbox.remove", remove_one }, { "mailbox.link", link_one }, { NULL, NULL },
+	{ "mailbox.remove", remove_one }, { "mailbox.link", link_one }, { "mailbox.adopt", adopt_one }, { NULL, NULL },
 };
