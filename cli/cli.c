@@ -10,7 +10,7 @@ enum { ARENA_BYTES = 64 * 1024 * 1024 };
 
 static const struct { const char *name; int (*run)(const struct cli *); } locals[] = {
 	{ "init", cli_init }, { "check", cli_check }, { "status", cli_status }, { "explain", cli_explain }, { "demo", cli_demo },
-	{ "completion", cli_completion }, { "backup", cli_backup },
+	{ "completion", cli_completion }, { "backup", cli_backup }, { "import", cli_import },
 };
 
 static int run_local(const struct command_row *row, struct cli *c)

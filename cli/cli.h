@@ -61,6 +61,7 @@ int cli_explain(const struct cli *);
 int cli_demo(const struct cli *);
 int cli_backup(const struct cli *);
 int cli_completion(const struct cli *);
+int cli_import(const struct cli *);
 
 /* Help for everything, or for the words given. */
 int cli_help(const struct cli *, int count, char **words);
