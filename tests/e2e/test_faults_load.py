@@ -20,7 +20,7 @@ import unittest
 import chaos
 import peers
 from chaos import Proxy
-from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Postern, Process, smtp, submit, wait_until
+from harness import ALEX, MARIA, MARIA_PASSWORD, PATIENCE, PROGRAM, ROOT, Case, Failed, Postern, Process, smtp, submit, wait_until
 
 LEDGER = [sys.executable, os.path.join(ROOT, "tools", "ledger")]
 SECONDS, SOAK = float(os.environ.get("CHAOS_SECONDS", "4")), float(os.environ.get("SOAK_SECONDS", "6"))
@@ -314,7 +314,10 @@ class R24(Load):
         elif what == "endpoint":
             self.twin.fault(self.dice.choice(("down", "unavailable", "html", "too_many")), stage="token", times=1, ms=500)
         elif what == "hold":
-            for item in self.gateway.command("queue", "list")["items"][:3]:
+            items = []
+            with contextlib.suppress(Failed):  # post may be on its way back
+                items = self.gateway.command("queue", "list")["items"]
+            for item in items[:3]:
                 for word in ("hold", "release"):
                     with contextlib.suppress(Exception):  # it may have gone meanwhile
                         self.gateway.command("queue", word, item["id"])
