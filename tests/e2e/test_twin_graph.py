@@ -1,15 +1,20 @@
 """The twin's Graph and tokens held honest by Microsoft's own libraries: MSAL for Node (code, device code, secret, certificate) and the Graph client."""
 import base64
+import contextlib
 import email
 import email.policy
 import hashlib
+import http.client
 import json
 import os
+import socket
+import struct
 import subprocess
+import urllib.parse
 
 import harness
 import peers
-from harness import ALEX, ALEX_PASSWORD, APP_ID, APP_SECRET, PATIENCE, TENANT, Browser, Case, Process, environment, letter, sign_in
+from harness import ALEX, ALEX_PASSWORD, APP_ID, APP_SECRET, PATIENCE, TENANT, Browser, Case, Process, environment, letter, sign_in, wait_until
 
 
 class Graph(Process):
@@ -104,6 +109,86 @@ class MicrosoftsOwnClients(Case):
         self.assertEqual((error["error"], error["status"]), ("ErrorSendAsDenied", 403))
         self.assertEqual(self.twin.ask("/twin/state")["faults"], [])
         self.assertEqual(self.twin.mail(), [])
+
+
+class ByHand(Case):
+    """What the libraries smooth over: refusals by name, answers that are lost, requests at once."""
+
+    def setUp(self):
+        super().setUp()
+        form = {"grant_type": "client_credentials", "client_id": APP_ID, "client_secret": APP_SECRET, "scope": "https://graph.microsoft.com/.default"}
+        browser = Browser().fetch(f"{self.twin.url}/{TENANT}/oauth2/v2.0/token", urllib.parse.urlencode(form).encode(),
+                                  {"Content-Type": "application/x-www-form-urlencoded"})
+        self.headers = {"Authorization": "Bearer " + json.loads(browser.text)["access_token"]}
+
+    def begin(self, method, path, body=b"", **headers):
+        """A connection with a request on it."""
+        connection = http.client.HTTPConnection("localhost", urllib.parse.urlsplit(self.twin.url).port, timeout=PATIENCE)
+        self.addCleanup(connection.close)
+        connection.request(method, path, body, {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}})
+        return connection
+
+    def ask(self, *words, **headers):
+        with contextlib.closing(self.begin(*words, **headers)) as connection:
+            answer = connection.getresponse()
+            text = answer.read()
+            return answer, json.loads(text) if text.startswith(b"{") else {}
+
+    def send(self, begin=None, number=1):
+        body = base64.b64encode(letter(number=number).encode())
+        return (begin or self.ask)("POST", f"/v1.0/users/{ALEX}/sendMail", body, Content_Type="text/plain")
+
+    def sent(self, number=1):
+        query = urllib.parse.urlencode({"$filter": f"internetMessageId eq '<{number}.{os.getpid()}@client.example>'"})
+        return self.ask("GET", f"/v1.0/users/{ALEX}/mailFolders/sentitems/messages?{query}")[1]["value"]
+
+    def test_every_refusal_by_its_name(self):
+        names = [f["name"] for f in self.twin.ask("/twin/faults")["items"] if f["name"].startswith("graph_")]
+        self.assertGreater(len(names), 30)
+        for name in names:
+            self.twin.fault(name, stage="graph_send", ms=7000)
+            answer, error = self.send()
+            self.assertGreaterEqual(answer.status, 400, name)
+            self.assertTrue(error["error"]["code"] and error["error"]["message"] and error["error"]["innerError"]["request-id"], error)
+            self.assertEqual(answer.headers["Retry-After"], "7" if answer.status in (429, 503, 504) else None, name)
+        self.assertEqual(self.twin.mail(), [])
+        self.assertEqual(self.send()[0].status, 202)
+
+    def test_an_answer_that_is_lost_and_one_that_means_nothing(self):
+        self.twin.fault("cut_after_dot", stage="graph_send")
+        with self.assertRaises(http.client.RemoteDisconnected):
+            self.send(number=1)
+        self.assertEqual(len(self.sent(1)), 1)
+        self.twin.fault("cut", stage="graph_send")
+        with self.assertRaises(http.client.RemoteDisconnected):
+            self.send(number=2)
+        self.twin.fault("html", stage="graph_send")
+        self.assertEqual(self.send(number=2)[0].status, 200)
+        self.assertEqual(self.sent(2), [])
+
+    def test_an_upload_cut_in_the_middle_goes_on(self):
+        _, draft = self.ask("POST", f"/v1.0/users/{ALEX}/messages", b'{"toRecipients":[{"emailAddress":{"address":"a@b.example"}}]}', Content_Type="application/json")
+        item = {"AttachmentItem": {"attachmentType": "file", "name": "f", "size": 2097152}}
+        _, session = self.ask("POST", f"/v1.0/users/{ALEX}/messages/{draft['id']}/attachments/createUploadSession", json.dumps(item).encode())
+        url = session["uploadUrl"].removeprefix(self.twin.url)
+        half = b"\0" * 1048576
+        self.twin.fault("cut_after_dot", stage="graph_upload")
+        with self.assertRaises(http.client.RemoteDisconnected):
+            self.ask("PUT", url, half, Content_Range="bytes 0-1048575/2097152")
+        self.assertEqual(self.ask("GET", url)[1]["nextExpectedRanges"], ["1048576"])
+        self.assertEqual(self.ask("PUT", url, half, Content_Range="bytes 1048576-2097151/2097152")[0].status, 201)
+
+    def test_at_most_four_at_once(self):
+        self.twin.fault("hang", stage="graph_send", times=4)
+        waiting = [self.send(self.begin) for _ in range(4)]
+        wait_until("four wait", lambda: not self.twin.ask("/twin/state")["faults"])
+        answer, error = self.send()
+        self.assertEqual((answer.status, error["error"]["code"]), (429, "ApplicationThrottled"))
+        for connection in waiting:
+            # Broken off, not only closed: who closed may still listen.
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+        wait_until("there is room again", lambda: self.send()[0].status == 202)
 
 
 if __name__ == "__main__":
