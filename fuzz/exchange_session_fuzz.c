@@ -11,7 +11,7 @@ int LLVMFuzzerInitialize(int *, char ***);
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static struct twin_tenant tenant;
-static struct exchange_counter *counters;
+static struct exchange_counter *counters, *gmail_counters;
 static struct twin_keys *keys;
 
 /* Keys take their time, which is no input's. */
@@ -24,6 +24,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	ASSERT(twin_config_read(&config, twin_config_preset(), why) == FAULT_OK);
 	ASSERT(twin_keys_make(&keys, 1433160000000) == FAULT_OK);
 	counters = calloc(TWIN_USERS_MAX, sizeof *counters);
+	gmail_counters = calloc(TWIN_USERS_MAX, sizeof *gmail_counters);
 	return 0;
 }
 
@@ -60,9 +61,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		return 0;
 	world.keys = keys;
 	world.counters = counters;
+	world.gmail_counters = gmail_counters;
 	world.shelf = twin_shelf_new(NULL);
 	script(&scripts, &rest);
-	exchange_session_init(&s, &world, bytes[0] & 32 ? EXCHANGE_MX : EXCHANGE_SUBMISSION, SPAN("127.0.0.1"), 1000, 1433160000000);
+	exchange_session_init(&s, &world, (enum exchange_door)(bytes[0] / 32 % EXCHANGE_DOORS), SPAN("127.0.0.1"), 1000, 1433160000000);
 	if (bytes[0] & 64)
 		exchange_session_secured(&s, SPAN("x.example gateway.contoso.example"));
 	if (bytes[0] & 128 && s.door == EXCHANGE_SUBMISSION) {

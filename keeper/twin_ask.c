@@ -217,6 +217,23 @@ static int ask_user(const struct ask *a)
 	return ask_pairs(a, "/twin/user", "address", NULL);
 }
 
+/* A new key file of a service account, on standard output. */
+static int ask_service(const struct ask *a)
+{
+	json_t *json, *body;
+	int code;
+
+	if (a->count != 1)
+		return USAGE;
+	body = json_pack("{s:s,s:b}", "email", a->words[0], "key", true);
+	code = fetch_json(a, "/twin/service", body, &json);
+	if (code == DONE)
+		print_json(json);
+	json_decref(json);
+	json_decref(body);
+	return code;
+}
+
 static int ask_connector(const struct ask *a)
 {
 	return ask_pairs(a, "/twin/connector", "name", NULL);
@@ -305,7 +322,8 @@ static const struct {
 	const char *name;
 	int (*run)(const struct ask *);
 } commands[] = { { "mail", ask_mail }, { "switch", ask_switch }, { "fault", ask_fault }, { "faults", ask_faults },
-		 { "code", ask_code }, { "user", ask_user },	 { "connector", ask_connector }, { "state", ask_state }, { "reset", ask_reset } };
+		 { "code", ask_code }, { "user", ask_user },	 { "connector", ask_connector }, { "service", ask_service },
+		 { "state", ask_state }, { "reset", ask_reset } };
 
 /* Where the twin is: --url, POSTERN_TWIN, else the port that it has by itself. Takes its own options out of the words. */
 static bool read_words(struct ask *a, int count, char **words)

@@ -12,15 +12,25 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DONE = 0, FAILED = 1, USAGE = 2, SMTP_PORT = 3587, HTTP_PORT = 3443, HTTPS_PORT = 3444, MX_PORT = 3525 };
+enum {
+	DONE = 0,
+	FAILED = 1,
+	USAGE = 2,
+	SMTP_PORT = 3587,
+	HTTP_PORT = 3443,
+	HTTPS_PORT = 3444,
+	MX_PORT = 3525,
+	GOOGLE_PORT = 4587,
+	GOOGLE_TLS_PORT = 4465,
+};
 
 static const char keys_name[] = "twin-keys.pem", ca_name[] = "twin-ca.pem";
 
 static const char usage[] =
 	"usage: postern twin [--config FILE] [--data DIR] [--mail DIR] [--port-base N]\n"
 	"                    [--smtp-port N] [--http-port N] [--https-port N]\n"
-	"                    [--mx-port N] [--client-ca FILE]\n"
-	"                    [--print-config]\n"
+	"                    [--mx-port N] [--client-ca FILE] [--google-port N]\n"
+	"                    [--google-tls-port N] [--print-config]\n"
 	"       postern twin mail [N]\n"
 	"       postern twin switch NAME VALUE [MAILBOX]\n"
 	"       postern twin fault NAME [STAGE] [times=N|always] [ms=N]\n"
@@ -31,6 +41,7 @@ static const char usage[] =
 	"                    [app_password=...] [send_as=...]\n"
 	"       postern twin connector NAME [addresses=...] [certificate=...]\n"
 	"                    [require_tls=on|off]\n"
+	"       postern twin service EMAIL         (prints a new key file)\n"
 	"       postern twin state\n"
 	"       postern twin reset [mail|faults|switches|all]\n"
 	"The commands take --json, and --url URL (else POSTERN_TWIN, else\n"
@@ -39,7 +50,7 @@ static const char usage[] =
 struct options {
 	const char *config_path, *mail_path, *client_ca_path;
 	char data[512];
-	int64_t smtp_port, http_port, https_port, mx_port;
+	int64_t smtp_port, http_port, https_port, mx_port, google_port, google_tls_port;
 	bool print;
 };
 
@@ -91,18 +102,24 @@ static bool take_option(struct options *o, const char *name, const char *value)
 		return (o->client_ca_path = value);
 	if (!strcmp(name, "--https-port"))
 		return number_of(value, 65535, &o->https_port);
-	if (strcmp(name, "--port-base") || !number_of(value, 65535 - SMTP_PORT, &base))
+	if (!strcmp(name, "--google-port"))
+		return number_of(value, 65535, &o->google_port);
+	if (!strcmp(name, "--google-tls-port"))
+		return number_of(value, 65535, &o->google_tls_port);
+	if (strcmp(name, "--port-base") || !number_of(value, 65535 - GOOGLE_PORT, &base))
 		return false;
 	o->smtp_port = base + SMTP_PORT;
 	o->http_port = base + HTTP_PORT;
 	o->mx_port = base + MX_PORT;
+	o->google_port = base + GOOGLE_PORT;
+	o->google_tls_port = base + GOOGLE_TLS_PORT;
 	o->https_port = base + HTTPS_PORT;
 	return true;
 }
 
 static bool read_options(struct options *o, int count, char **words)
 {
-	*o = (struct options){ .smtp_port = -1, .http_port = -1, .https_port = -1, .mx_port = -1 };
+	*o = (struct options){ .smtp_port = -1, .http_port = -1, .https_port = -1, .mx_port = -1, .google_port = -1, .google_tls_port = -1 };
 	default_data(o->data);
 	for (int i = 1; i < count; i++) {
 		if (!strcmp(words[i], "--print-config")) {
@@ -113,8 +130,13 @@ static bool read_options(struct options *o, int count, char **words)
 			return false;
 		i++;
 	}
+	/* Who moves the one wants the others out of the way too. */
 	if (o->smtp_port >= 0 && o->mx_port < 0)
-		o->mx_port = 0; /* who moves the one wants the other out of the way too */
+		o->mx_port = 0;
+	if (o->smtp_port >= 0 && o->google_port < 0)
+		o->google_port = 0;
+	if (o->smtp_port >= 0 && o->google_tls_port < 0)
+		o->google_tls_port = 0;
 	/* Two twins on one machine differ by the port of their pages: the other one goes with it, chosen by the system or beside it. */
 	if (o->http_port >= 0 && o->http_port < 65535 && o->https_port < 0)
 		o->https_port = o->http_port ? o->http_port + 1 : 0;
@@ -195,8 +217,10 @@ static void introduce(struct twin *t)
 {
 	const struct twin_tenant *tenant = twin_tenant(t);
 
-	printf("\n%s (%s)\n  pages and switches  %s\n  the same under TLS  %s\n  SMTP                127.0.0.1:%u, STARTTLS\n  MX                  127.0.0.1:%u\n", tenant->name,
-	       tenant->domain, twin_url(t), twin_secure_url(t), (unsigned)twin_smtp_port(t), (unsigned)twin_mx_port(t));
+	printf("\n%s (%s)\n  pages and switches  %s\n  the same under TLS  %s\n  SMTP                127.0.0.1:%u, STARTTLS\n  MX                  127.0.0.1:%u\n"
+	       "  Gmail's SMTP        127.0.0.1:%u, STARTTLS; 127.0.0.1:%u, TLS\n",
+	       tenant->name, tenant->domain, twin_url(t), twin_secure_url(t), (unsigned)twin_smtp_port(t), (unsigned)twin_mx_port(t),
+	       (unsigned)twin_google_port(t, false), (unsigned)twin_google_port(t, true));
 	for (size_t i = 0; i < tenant->app_count; i++)
 		printf("  application         %s  %s\n  client secret       %s\n", tenant->apps[i].name, tenant->apps[i].id, tenant->apps[i].secret);
 	for (size_t i = 0; i < tenant->user_count; i++)
@@ -211,8 +235,9 @@ static void stop(void *self)
 
 static int serve(const struct options *o, struct disk *data, struct disk *mail)
 {
-	struct twin_settings settings = { .smtp_port = o->smtp_port, .http_port = o->http_port, .https = true, .https_port = o->https_port, .mx_port = o->mx_port,
-					  .mail_directory = mail };
+	struct twin_settings settings = { .smtp_port = o->smtp_port, .http_port = o->http_port, .mx_port = o->mx_port, .https = true,
+					  .https_port = o->https_port, .google_port = o->google_port,
+					  .google_tls_port = o->google_tls_port, .mail_directory = mail };
 	struct loop *loop = loop_new();
 	char why[TWIN_WHY_BYTES] = "";
 	struct twin *twin = NULL;
@@ -237,8 +262,9 @@ static int serve(const struct options *o, struct disk *data, struct disk *mail)
 		return complain(fault_row(fault)->says[LANGUAGE_EN], why);
 	loop_on_signal(loop, SIGTERM, stop, loop);
 	loop_on_signal(loop, SIGINT, stop, loop);
-	printf("ready smtp=127.0.0.1:%u http=%s ca=%s/%s mx=127.0.0.1:%u https=%s\n", (unsigned)twin_smtp_port(twin), twin_url(twin), o->data, ca_name,
-	       (unsigned)twin_mx_port(twin), twin_secure_url(twin));
+	printf("ready smtp=127.0.0.1:%u http=%s ca=%s/%s mx=127.0.0.1:%u https=%s google=127.0.0.1:%u google_tls=127.0.0.1:%u\n", (unsigned)twin_smtp_port(twin),
+	       twin_url(twin), o->data, ca_name, (unsigned)twin_mx_port(twin), twin_secure_url(twin), (unsigned)twin_google_port(twin, false),
+	       (unsigned)twin_google_port(twin, true));
 	if (isatty(STDOUT_FILENO))
 		introduce(twin);
 	fflush(stdout);

@@ -14,7 +14,7 @@
 struct test_tenant {
 	struct twin_tenant tenant;
 	struct twin_scripts scripts;
-	struct exchange_counter *counters;
+	struct exchange_counter *counters, *gmail_counters;
 	struct twin_keys *keys;
 	struct exchange_world world;
 };
@@ -29,13 +29,16 @@ static inline void test_tenant_init(struct test_tenant *t, struct twin_keys *key
 	assert_int_equal(twin_config_read(&config, twin_config_preset(), why), FAULT_OK);
 	t->keys = keys;
 	t->counters = calloc(TWIN_USERS_MAX, sizeof *t->counters);
-	t->world = (struct exchange_world){ .tenant = &t->tenant, .scripts = &t->scripts, .shelf = twin_shelf_new(NULL), .keys = keys, .counters = t->counters };
+	t->gmail_counters = calloc(TWIN_USERS_MAX, sizeof *t->gmail_counters);
+	t->world = (struct exchange_world){ .tenant = &t->tenant, .scripts = &t->scripts, .shelf = twin_shelf_new(NULL), .keys = keys,
+					    .counters = t->counters, .gmail_counters = t->gmail_counters };
 }
 
 static inline void test_tenant_fini(struct test_tenant *t)
 {
 	twin_shelf_free(&t->world.shelf);
 	free(t->counters);
+	free(t->gmail_counters);
 }
 
 static inline void test_tenant_set(struct test_tenant *t, const char *name, const char *value, const char *mailbox)

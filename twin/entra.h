@@ -22,6 +22,8 @@ struct entra_code {
 	int64_t until_ms;
 	bool plain; /* code_challenge_method plain */
 	bool used;
+	bool is_google;  /* to be redeemed at Google's token endpoint */
+	bool is_offline; /* with a refresh token */
 };
 
 enum entra_device_state { ENTRA_DEVICE_FREE, ENTRA_DEVICE_PENDING, ENTRA_DEVICE_APPROVED, ENTRA_DEVICE_DECLINED };
@@ -70,6 +72,13 @@ void entra_token(struct entra *, const struct twin_request *, struct twin_respon
 
 /* POST devicecode. */
 void entra_devicecode(struct entra *, const struct twin_request *, struct twin_response *);
+
+/* A code that was given out, or NULL; whether a verifier is the one that its challenge stands for. */
+struct entra_code *entra_find_code(struct entra *, const char *text);
+bool entra_challenge_holds(const struct entra_code *, struct span verifier);
+
+/* Client id and secret of a token request, from the form or from a Basic header; empty where there is none. */
+void entra_read_client(const struct twin_request *, char id_out[TWIN_TEXT_BYTES], char secret_out[TWIN_TEXT_BYTES]);
 
 /* The device that a user code belongs to and that still waits, or NULL. Case and dashes are ignored. */
 struct entra_device *entra_device_waiting(struct entra *, struct span user_code, int64_t wall_ms);

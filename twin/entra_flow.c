@@ -7,7 +7,7 @@
 /* Its members, once for both ways. */
 #define TEXTS(ONE)                                                                                                                                   \
 	ONE(client_id) ONE(redirect_uri) ONE(state) ONE(nonce) ONE(scope) ONE(challenge) ONE(prompt) ONE(hint) ONE(user_code) ONE(oid)
-#define NUMBERS(ONE) ONE(mode) ONE(plain) ONE(has_factor) ONE(made_at_ms) ONE(signed_in_at_ms)
+#define NUMBERS(ONE) ONE(mode) ONE(plain) ONE(has_factor) ONE(is_google) ONE(is_offline) ONE(made_at_ms) ONE(signed_in_at_ms)
 
 enum fault entra_flow_put(struct buf *out, const struct twin_keys *keys, const struct entra_flow *f)
 {

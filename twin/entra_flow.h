@@ -20,6 +20,8 @@ struct entra_flow {
 	int64_t mode;            /* enum entra_mode */
 	int64_t plain;           /* code_challenge_method plain */
 	int64_t has_factor;
+	int64_t is_google;       /* a sign-in at Google's side */
+	int64_t is_offline;      /* access_type=offline */
 	int64_t made_at_ms, signed_in_at_ms;
 };
 

@@ -112,6 +112,8 @@ static void put_scopes(struct twin_page *p, struct span scopes)
 	} known[] = { { "SMTP.Send", TWIN_WORD_SCOPE_SMTP },
 		      { "IMAP.AccessAsUser.All", TWIN_WORD_SCOPE_IMAP },
 		      { "POP.AccessAsUser.All", TWIN_WORD_SCOPE_POP },
+		      { "https://mail.google.com/", TWIN_WORD_SCOPE_GMAIL },
+		      { "gmail.send", TWIN_WORD_SCOPE_GMAIL_SEND },
 		      { "offline_access", TWIN_WORD_SCOPE_OFFLINE },
 		      { "profile", TWIN_WORD_SCOPE_PROFILE } };
 	struct span one;

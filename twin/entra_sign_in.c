@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "twin/authenticator.h"
+#include "twin/google_page.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,10 @@ static void show_error(struct step *s, int code, struct span name)
 {
 	struct entra_error_values v = values(s, name);
 
-	entra_error_page(s->response, code, &v, s->request->language);
+	if (s->flow.is_google)
+		google_page_refused(s->response, s->request->language, google_page_word(code));
+	else
+		entra_error_page(s->response, code, &v, s->request->language);
 }
 
 /* Back to the application, with the fields given and the state. */
@@ -64,7 +68,7 @@ static void go_back_error(struct step *s, const char *error, struct span descrip
 {
 	const struct span fields[][2] = { { SPAN("error"), span_of(error) }, { SPAN("error_description"), description } };
 
-	go_back(s, fields, 2);
+	go_back(s, fields, s->flow.is_google ? 1 : 2);
 }
 
 static void go_back_code(struct step *s, int code)
@@ -74,7 +78,10 @@ static void go_back_code(struct step *s, int code)
 
 	buf_init(&text, TWIN_FIELD_BYTES);
 	entra_error_text(&text, code, &v);
-	go_back_error(s, code == 65001 ? "interaction_required" : entra_error_row(code)->error, buf_span(&text));
+	if (s->flow.is_google)
+		go_back_error(s, google_page_word(code), SPAN(""));
+	else
+		go_back_error(s, code == 65001 ? "interaction_required" : entra_error_row(code)->error, buf_span(&text));
 	buf_free(&text);
 }
 
@@ -139,8 +146,8 @@ static void fill_grant(struct twin_grant *g, const struct entra_flow *f)
 	g->has_factor = f->has_factor != 0;
 }
 
-/* Everything was given: a code for the application, or the device's approval. */
-static void finish(struct step *s)
+/* Everything was given: a code for the application, or the device's approval. `asked`: with a consent just now. */
+static void finish(struct step *s, bool asked)
 {
 	struct entra *e = s->entra;
 	struct entra_code *c;
@@ -159,13 +166,21 @@ static void finish(struct step *s)
 	}
 	c = &e->codes[e->code_next++ % ENTRA_CODES_MAX];
 	memset(c, 0, sizeof *c);
-	entra_random_code(c->code, "1.A");
+	entra_random_code(c->code, s->flow.is_google ? "4/0A" : "1.A");
 	snprintf(c->redirect_uri, sizeof c->redirect_uri, "%s", s->flow.redirect_uri);
 	snprintf(c->challenge, sizeof c->challenge, "%s", s->flow.challenge);
 	snprintf(c->nonce, sizeof c->nonce, "%s", s->flow.nonce);
 	c->plain = s->flow.plain != 0;
 	c->until_ms = s->request->wall_ms + e->tenant->values[TWIN_SWITCH_code_seconds] * 1000;
+	c->is_google = s->flow.is_google != 0;
+	/* Google gives a refresh token with a consent, and without one no more. */
+	c->is_offline = s->flow.is_offline && asked;
 	fill_grant(&c->grant, &s->flow);
+	if (s->flow.is_google) {
+		go_back(s, (const struct span[][2]){ { SPAN("code"), span_of(c->code) }, { SPAN("scope"), span_of(c->grant.scope) },
+						     { SPAN("authuser"), SPAN("0") }, { SPAN("prompt"), span_of(asked ? "consent" : "none") } }, 4);
+		return;
+	}
 	entra_random_id(session);
 	go_back(s, (const struct span[][2]){ { SPAN("code"), span_of(c->code) }, { SPAN("session_state"), span_of(session) } }, 2);
 }
@@ -182,7 +197,7 @@ static void go_on(struct step *s, struct twin_user *u)
 {
 	const struct twin_tenant *t = s->entra->tenant;
 	enum language language = s->request->language;
-	bool asks = !has_consented(s, u) || s->flow.user_code[0] || !strcmp(s->flow.prompt, "consent");
+	bool asks = !has_consented(s, u) || s->flow.user_code[0] || twin_scope_has(span_of(s->flow.prompt), SPAN("consent"));
 
 	if (t->values[TWIN_SWITCH_conditional_access] == TWIN_ACCESS_BLOCK || u->values[TWIN_MAILBOX_conditional_access]) {
 		show_error(s, 53003, SPAN(""));
@@ -191,11 +206,14 @@ static void go_on(struct step *s, struct twin_user *u)
 	} else if (!has_consented(s, u) && t->values[TWIN_SWITCH_consent] == TWIN_CONSENT_ADMIN) {
 		struct entra_error_values v = values(s, SPAN(""));
 
-		entra_error_page_back(s->entra, s->response, 90094, &v, &s->flow, language);
+		if (s->flow.is_google)
+			show_error(s, 90094, SPAN(""));
+		else
+			entra_error_page_back(s->entra, s->response, 90094, &v, &s->flow, language);
 	} else if (asks) {
 		entra_page_consent(s->entra, s->response, &s->flow, language, u);
 	} else {
-		finish(s);
+		finish(s, false);
 	}
 }
 
@@ -335,7 +353,7 @@ void entra_consent(struct entra *e, const struct twin_request *q, struct twin_re
 	} else {
 		user->consented |= 1u << (app - e->tenant->apps);
 		user->values[TWIN_MAILBOX_consent] = 1;
-		finish(&s);
+		finish(&s, true);
 	}
 }
 
@@ -387,38 +405,50 @@ static int read_request(struct step *s, bool *trusted_out, struct span *name_out
 	return entra_check_scopes(span_of(f->scope), name_out);
 }
 
+/* The first page of a flow that holds, or its end where nobody needs to be asked. */
+static void begin(struct step *s)
+{
+	const struct twin_request *q = s->request;
+	struct span prompt = span_of(s->flow.prompt);
+	struct twin_user *known = twin_scope_has(prompt, SPAN("login")) ? NULL : known_browser(s->entra, q, &s->flow);
+	bool same = known && (!s->flow.hint[0] || span_equal_fold(span_of(s->flow.hint), span_of(known->address)));
+
+	if (twin_scope_has(prompt, SPAN("none"))) {
+		if (same && has_consented(s, known) && (s->flow.has_factor || !twin_tenant_needs_factor(s->entra->tenant, known)))
+			finish(s, false);
+		else
+			go_back_code(s, same ? 65001 : 50058);
+	} else if (known && twin_scope_has(prompt, SPAN("select_account"))) {
+		entra_page_pick(s->entra, s->response, &s->flow, q->language, known);
+	} else if (same) {
+		go_on(s, known);
+	} else {
+		s->flow.oid[0] = 0;
+		s->flow.has_factor = 0;
+		entra_page_sign_in(s->entra, s->response, &s->flow, q->language, TWIN_WORD_COUNT);
+	}
+}
+
 void entra_authorize(struct entra *e, const struct twin_request *q, struct twin_response *r)
 {
 	struct step s = { .entra = e, .request = q, .response = r };
-	struct twin_user *known;
 	struct span name;
-	bool trusted, same;
+	bool trusted;
 	int code = read_request(&s, &trusted, &name);
 
-	if (code && !trusted) {
+	if (code && !trusted)
 		show_error(&s, code, name);
-		return;
-	}
-	if (code) {
+	else if (code)
 		go_back_code(&s, code);
-		return;
-	}
-	known = strcmp(s.flow.prompt, "login") ? known_browser(e, q, &s.flow) : NULL;
-	same = known && (!s.flow.hint[0] || span_equal_fold(span_of(s.flow.hint), span_of(known->address)));
-	if (!strcmp(s.flow.prompt, "none")) {
-		if (same && has_consented(&s, known) && (s.flow.has_factor || !twin_tenant_needs_factor(e->tenant, known)))
-			finish(&s);
-		else
-			go_back_code(&s, same ? 65001 : 50058);
-	} else if (known && !strcmp(s.flow.prompt, "select_account")) {
-		entra_page_pick(e, r, &s.flow, q->language, known);
-	} else if (same) {
-		go_on(&s, known);
-	} else {
-		s.flow.oid[0] = 0;
-		s.flow.has_factor = 0;
-		entra_page_sign_in(e, r, &s.flow, q->language, TWIN_WORD_COUNT);
-	}
+	else
+		begin(&s);
+}
+
+void entra_begin(struct entra *e, const struct twin_request *q, struct twin_response *r, const struct entra_flow *flow)
+{
+	struct step s = { .entra = e, .request = q, .response = r, .flow = *flow };
+
+	begin(&s);
 }
 
 void entra_device_page(struct entra *e, const struct twin_request *q, struct twin_response *r)

@@ -11,6 +11,9 @@
 /* GET or POST authorize. */
 void entra_authorize(struct entra *, const struct twin_request *, struct twin_response *);
 
+/* The same from a flow that another side's authorize endpoint has filled. */
+void entra_begin(struct entra *, const struct twin_request *, struct twin_response *, const struct entra_flow *);
+
 /* What the pages post to: account picked, password, code, consent. */
 void entra_choose(struct entra *, const struct twin_request *, struct twin_response *);
 void entra_login(struct entra *, const struct twin_request *, struct twin_response *);

@@ -41,8 +41,7 @@ static void refuse(struct ask *a, int code)
 	refuse_named(a, code, SPAN(""), 0);
 }
 
-/* Client id and secret, from the form or from a Basic header. */
-static void read_client(const struct twin_request *q, char id[TWIN_TEXT_BYTES], char secret[TWIN_TEXT_BYTES])
+void entra_read_client(const struct twin_request *q, char id[TWIN_TEXT_BYTES], char secret[TWIN_TEXT_BYTES])
 {
 	struct span pair, name = { 0 };
 	struct buf text, part;
@@ -91,7 +90,7 @@ static int check_client(struct ask *a)
 	char secret[TWIN_TEXT_BYTES];
 	int code = 0;
 
-	read_client(a->request, a->client, secret);
+	entra_read_client(a->request, a->client, secret);
 	a->app = twin_tenant_app(a->entra->tenant, span_of(a->client));
 	if (!a->app)
 		return a->client[0] ? 700016 : 900144;
@@ -193,7 +192,7 @@ static void issue(struct ask *a, struct twin_user *u, struct twin_grant *g, stru
 	buf_wipe(&token);
 }
 
-static bool challenge_holds(const struct entra_code *c, struct span verifier)
+bool entra_challenge_holds(const struct entra_code *c, struct span verifier)
 {
 	unsigned char digest[SEAL_DIGEST_BYTES];
 	char memory[64];
@@ -209,7 +208,7 @@ static bool challenge_holds(const struct entra_code *c, struct span verifier)
 	return verifier.size >= 43 && verifier.size <= 128 && secret_equal(span_of(c->challenge), buf_span(&b));
 }
 
-static struct entra_code *find_code(struct entra *e, const char *text)
+struct entra_code *entra_find_code(struct entra *e, const char *text)
 {
 	for (size_t i = 0; i < ENTRA_CODES_MAX; i++)
 		if (e->codes[i].code[0] && !strcmp(e->codes[i].code, text))
@@ -226,7 +225,7 @@ static void by_code(struct ask *a)
 
 	twin_field_text(a->request, SPAN("code_verifier"), verifier, sizeof verifier);
 	twin_field_text(a->request, SPAN("code"), text, sizeof text);
-	c = find_code(a->entra, text);
+	c = entra_find_code(a->entra, text);
 	if (!text[0]) {
 		refuse_named(a, 900144, SPAN("code"), 0);
 		return;
@@ -235,7 +234,7 @@ static void by_code(struct ask *a)
 		refuse(a, 7000218);
 		return;
 	}
-	if (!c || strcmp(c->grant.client_id, a->app->id)) {
+	if (!c || c->is_google || strcmp(c->grant.client_id, a->app->id)) {
 		refuse(a, 70000);
 		return;
 	}
@@ -248,7 +247,7 @@ static void by_code(struct ask *a)
 		refuse_named(a, 500112, span_of(text), 0);
 		return;
 	}
-	if (!challenge_holds(c, span_of(verifier))) {
+	if (!entra_challenge_holds(c, span_of(verifier))) {
 		refuse(a, 501481);
 		return;
 	}

@@ -5,27 +5,30 @@
 
 #include <stdlib.h>
 
-enum { LISTENERS_MAX = 4 };
+enum { LISTENERS_MAX = 8 };
 
 struct connection {
 	struct exchange *exchange;
 	struct connection *next;
 	struct stream *stream;
 	struct exchange_session session;
+	char peer[64];
 	struct timer timer; /* a held reply, or the end of patience */
+	const struct entrance *entrance;
 	bool begun, securing;
 };
 
-/* A listener, and which host it plays. */
+/* A listener, which host it plays, and whether TLS comes first. */
 struct entrance {
 	struct exchange *exchange;
 	enum exchange_door door;
+	bool secure;
 	struct listener *listener;
 };
 
 struct exchange {
 	struct loop *loop;
-	struct tls *tls[2]; /* by door */
+	struct tls *tls[EXCHANGE_DOORS];
 	struct exchange_world *world;
 	struct connection *connections;
 	size_t count;
@@ -79,6 +82,11 @@ static void on_timer(void *self)
 {
 	struct connection *c = self;
 
+	if (!c->begun) {
+		drop(c, false);
+		return;
+	}
+
 	if (!c->session.is_held) {
 		exchange_session_end(&c->session, TWIN_REPLY_timeout, clock_wall_ms());
 		pump(c);
@@ -87,6 +95,17 @@ static void on_timer(void *self)
 	exchange_session_tick(&c->session, loop_now_ms(c->exchange->loop));
 	if (pump(c) && !c->session.is_held)
 		stream_resume(c->stream);
+}
+
+/* The greeting. */
+static void begin(struct connection *c)
+{
+	struct exchange *x = c->exchange;
+
+	exchange_session_init(&c->session, x->world, c->entrance->door, span_of(c->peer), loop_now_ms(x->loop), clock_wall_ms());
+	c->begun = true;
+	c->session.tls = c->entrance->secure;
+	pump(c);
 }
 
 static void on_opened(void *self)
@@ -99,6 +118,10 @@ static void on_opened(void *self)
 	if (!c->securing)
 		return;
 	c->securing = false;
+	if (!c->begun) {
+		begin(c);
+		return;
+	}
 	buf_over(&names, memory, sizeof memory);
 	stream_tls_names(c->stream, &names);
 	exchange_session_secured(&c->session, names.overfull ? SPAN("") : buf_span(&names));
@@ -131,7 +154,7 @@ static void accepted(void *self, int fd, const struct address *peer)
 	struct buf name;
 
 	ASSERT(c);
-	*c = (struct connection){ .exchange = x, .next = x->connections };
+	*c = (struct connection){ .exchange = x, .next = x->connections, .entrance = e };
 	x->connections = c;
 	x->count++;
 	timer_init(&c->timer, x->loop, on_timer, c);
@@ -140,12 +163,15 @@ static void accepted(void *self, int fd, const struct address *peer)
 		drop(c, false);
 		return;
 	}
-	buf_init(&name, 64);
+	buf_over(&name, c->peer, sizeof c->peer - 1);
 	address_print(&name, peer, false);
-	exchange_session_init(&c->session, x->world, e->door, buf_span(&name), loop_now_ms(x->loop), clock_wall_ms());
-	c->begun = true;
-	buf_free(&name);
-	pump(c);
+	if (!e->secure) {
+		begin(c);
+		return;
+	}
+	c->securing = true;
+	stream_start_tls_server(c->stream, x->tls[e->door]);
+	timer_after(&c->timer, EXCHANGE_IDLE_MS);
 }
 
 struct exchange *exchange_new(struct loop *loop, struct tls *tls, struct tls *mx_tls, struct exchange_world *world)
@@ -153,17 +179,19 @@ struct exchange *exchange_new(struct loop *loop, struct tls *tls, struct tls *mx
 	struct exchange *x = calloc(1, sizeof *x);
 
 	ASSERT(x);
-	*x = (struct exchange){ .loop = loop, .tls = { [EXCHANGE_SUBMISSION] = tls_hold(tls), [EXCHANGE_MX] = tls_hold(mx_tls) }, .world = world };
+	*x = (struct exchange){ .loop = loop, .world = world,
+				.tls = { [EXCHANGE_SUBMISSION] = tls_hold(tls), [EXCHANGE_MX] = tls_hold(mx_tls), [EXCHANGE_GMAIL] = tls_hold(tls) } };
 	return x;
 }
 
-void exchange_listen(struct exchange *x, enum exchange_door door, int fd)
+void exchange_listen(struct exchange *x, enum exchange_door door, bool secure, int fd)
 {
 	struct entrance *e = &x->entrances[x->entrance_count];
 
 	ASSERT(x->entrance_count < LISTENERS_MAX);
 	x->entrance_count++;
-	*e = (struct entrance){ x, door, listener_new(x->loop, fd, accepted, e) };
+	*e = (struct entrance){ x, door, secure, NULL };
+	e->listener = listener_new(x->loop, fd, accepted, e);
 }
 
 void exchange_free(struct exchange **exchange)
@@ -176,8 +204,8 @@ void exchange_free(struct exchange **exchange)
 		listener_free(&x->entrances[i].listener);
 	while (x->connections)
 		drop(x->connections, false);
-	tls_drop(&x->tls[EXCHANGE_SUBMISSION]);
-	tls_drop(&x->tls[EXCHANGE_MX]);
+	for (size_t i = 0; i < EXCHANGE_DOORS; i++)
+		tls_drop(&x->tls[i]);
 	free(x);
 	*exchange = NULL;
 }
@@ -197,7 +225,7 @@ void exchange_end_sessions(struct exchange *x, const struct twin_change *change)
 
 	for (struct connection *c = x->connections; c; c = next) {
 		next = c->next;
-		if (!concerns(change, &c->session))
+		if (!c->begun || !concerns(change, &c->session))
 			continue;
 		exchange_session_end(&c->session, TWIN_REPLY_closing, clock_wall_ms());
 		pump(c);
@@ -209,6 +237,6 @@ size_t exchange_sessions(const struct exchange *x, const struct twin_user *user)
 	size_t count = 0;
 
 	for (const struct connection *c = x->connections; c; c = c->next)
-		count += !user || c->session.user == user;
+		count += c->begun && (!user || c->session.user == user);
 	return count;
 }

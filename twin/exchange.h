@@ -1,4 +1,4 @@
-/* twin/exchange.h - the simulated Exchange Online as a listener: many SMTP sessions over streams.
+/* twin/exchange.h - the simulated Exchange Online, and Gmail, as a listener: many SMTP sessions over streams.
  *
  * Why       Joins twin/exchange_session.h with sockets and TLS, and knows which sessions a switch ends.
  * Promise   Sessions are answered in the order of their bytes; a held reply holds that session alone.
@@ -17,8 +17,8 @@ struct exchange;
 struct exchange *exchange_new(struct loop *, struct tls *tls, struct tls *mx_tls, struct exchange_world *world);
 void exchange_free(struct exchange **);
 
-/* Accepts on a bound descriptor, which it takes; up to 4 of them. */
-void exchange_listen(struct exchange *, enum exchange_door, int fd);
+/* Accepts on a bound descriptor, which it takes; up to 8 of them. `secure`: TLS comes first (port 465 of the real one). */
+void exchange_listen(struct exchange *, enum exchange_door, bool secure, int fd);
 
 /* Ends the sessions that a change concerns. */
 void exchange_end_sessions(struct exchange *, const struct twin_change *);

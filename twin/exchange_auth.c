@@ -1,6 +1,7 @@
 #include "base/text.h"
 #include "twin/exchange_parts.h"
 #include "twin/exchange_reply.h"
+#include "twin/gmail_smtp.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,7 @@ void exchange_keep_reason(struct exchange_session *s, const char *text)
 static void refuse(struct exchange_session *s, enum twin_reply reply)
 {
 	exchange_hold(s, s->world->tenant->values[TWIN_SWITCH_sign_in_delay_ms]);
-	exchange_keep_reason(s, twin_reply_text(reply));
+	exchange_keep_reason(s, exchange_text(s, reply).at);
 	exchange_say(s, reply);
 	s->errors++;
 }
@@ -36,53 +37,66 @@ static void judge_password(struct exchange_session *s, struct span password)
 
 	if (exchange_stage(s, TWIN_STAGE_AUTH))
 		return;
-	reply = exchange_judge_password(s->world->tenant, span_of(s->login), password, &user);
+	reply = (exchange_is_gmail(s) ? gmail_smtp_judge_password : exchange_judge_password)(s->world->tenant, span_of(s->login), password, &user);
 	if (reply == TWIN_REPLY_auth_accepted)
 		succeed(s, user, true);
 	else
 		refuse(s, reply);
 }
 
-static void judge_token(struct exchange_session *s, struct span text)
+static void judge_token(struct exchange_session *s, struct span text, bool bearer)
 {
 	struct twin_user *user = NULL;
 	struct span name = { 0 }, token = { 0 };
 	enum twin_reply reply = TWIN_REPLY_auth_failed;
-	bool is_application = false, whole = exchange_read_xoauth2(text, &name, &token);
+	bool is_application = false, whole = (bearer ? gmail_smtp_read_bearer : exchange_read_xoauth2)(text, &name, &token);
 
 	if (name.size && name.size < sizeof s->login)
 		snprintf(s->login, sizeof s->login, "%.*s", SPAN_ARGS(name));
 	if (exchange_stage(s, TWIN_STAGE_AUTH))
 		return;
 	if (whole)
-		reply = exchange_judge_token(s->world->tenant, s->world->keys, name, token, s->wall_ms, &user, &is_application);
+		reply = exchange_is_gmail(s) ? gmail_smtp_judge_token(s->world->tenant, s->world->keys, name, token, s->wall_ms, &user)
+					     : exchange_judge_token(s->world->tenant, s->world->keys, name, token, s->wall_ms, &user, &is_application);
 	if (reply == TWIN_REPLY_auth_accepted) {
 		succeed(s, user, false);
 		s->by_application = is_application;
-	} else if (s->world->tenant->values[TWIN_SWITCH_personality] == TWIN_GOOGLE) {
+	} else if (exchange_is_gmail(s) || s->world->tenant->values[TWIN_SWITCH_personality] == TWIN_GOOGLE) {
 		s->mode = EXCHANGE_AUTH_END;
-		exchange_say(s, TWIN_REPLY_google_challenge);
+		s->by_bearer = bearer;
+		exchange_say(s, bearer ? TWIN_REPLY_google_challenge_bearer : TWIN_REPLY_google_challenge);
 	} else {
 		refuse(s, reply);
 	}
 }
 
+/* "authorise as", name and password, parted by NUL bytes (RFC 4616). */
+static void judge_plain(struct exchange_session *s, struct span text)
+{
+	struct span authorise, name = { 0 };
+
+	if (!span_cut(&text, 0, &authorise) || !span_cut(&text, 0, &name) || !text.at || !name.size || name.size >= sizeof s->login) {
+		exchange_error(s, TWIN_REPLY_auth_malformed);
+		return;
+	}
+	snprintf(s->login, sizeof s->login, "%.*s", SPAN_ARGS(name));
+	judge_password(s, text);
+}
+
 static void take_response(struct exchange_session *s, struct span text)
 {
-	switch (s->mode) {
+	enum exchange_mode mode = s->mode;
+
+	s->mode = EXCHANGE_COMMANDS;
+	switch (mode) {
 	case EXCHANGE_AUTH_USER:
 		snprintf(s->login, sizeof s->login, "%.*s", SPAN_ARGS(text));
 		s->mode = EXCHANGE_AUTH_PASSWORD;
 		exchange_say(s, TWIN_REPLY_auth_password);
 		break;
-	case EXCHANGE_AUTH_PASSWORD:
-		s->mode = EXCHANGE_COMMANDS;
-		judge_password(s, text);
-		break;
-	default:
-		s->mode = EXCHANGE_COMMANDS;
-		judge_token(s, text);
-		break;
+	case EXCHANGE_AUTH_PASSWORD: judge_password(s, text); break;
+	case EXCHANGE_AUTH_PLAIN: judge_plain(s, text); break;
+	default: judge_token(s, text, mode == EXCHANGE_AUTH_BEARER); break;
 	}
 }
 
@@ -90,10 +104,10 @@ void exchange_auth_line(struct exchange_session *s, struct span line)
 {
 	struct buf text;
 
-	/* Google's challenge is answered by an empty line, and by nothing else. */
+	/* Google's challenge is answered by an empty line, and by nothing else; that of OAUTHBEARER also by the byte of RFC 7628 3.2.3. */
 	if (s->mode == EXCHANGE_AUTH_END) {
 		s->mode = EXCHANGE_COMMANDS;
-		if (line.size)
+		if (line.size && !(s->by_bearer && span_equal(line, SPAN("AQ=="))))
 			exchange_error(s, TWIN_REPLY_auth_malformed);
 		else
 			refuse(s, TWIN_REPLY_google_bad_credentials);
@@ -112,25 +126,39 @@ void exchange_auth_line(struct exchange_session *s, struct span line)
 	buf_wipe(&text);
 }
 
+static const struct {
+	struct span name;
+	bool everywhere; /* at Exchange Online too */
+	enum exchange_mode mode;
+	enum twin_reply prompt;
+} mechanisms[] = { { SPAN("LOGIN"), true, EXCHANGE_AUTH_USER, TWIN_REPLY_auth_user },
+		   { SPAN("XOAUTH2"), true, EXCHANGE_AUTH_TOKEN, TWIN_REPLY_auth_token },
+		   { SPAN("PLAIN"), false, EXCHANGE_AUTH_PLAIN, TWIN_REPLY_auth_token },
+		   { SPAN("OAUTHBEARER"), false, EXCHANGE_AUTH_BEARER, TWIN_REPLY_auth_token } };
+
 void exchange_auth(struct exchange_session *s, struct span arguments)
 {
 	struct span mechanism = { 0 }, initial = { 0 };
-	bool login;
+	size_t at = 0;
 
 	span_cut(&arguments, ' ', &mechanism);
 	span_cut(&arguments, ' ', &initial);
-	login = span_equal_fold(mechanism, SPAN("LOGIN"));
+	while (at < sizeof mechanisms / sizeof *mechanisms &&
+	       !(span_equal_fold(mechanism, mechanisms[at].name) && (mechanisms[at].everywhere || exchange_is_gmail(s))))
+		at++;
 	if (!s->hello) {
 		exchange_error(s, TWIN_REPLY_hello_first);
 	} else if (s->user || s->has_sender) {
 		exchange_error(s, TWIN_REPLY_out_of_order);
-	} else if (s->door == EXCHANGE_MX || !s->tls || (!login && !span_equal_fold(mechanism, SPAN("XOAUTH2")))) {
+	} else if (!s->tls && exchange_is_gmail(s)) {
+		exchange_error(s, TWIN_REPLY_google_starttls_first);
+	} else if (s->door == EXCHANGE_MX || !s->tls || at == sizeof mechanisms / sizeof *mechanisms) {
 		exchange_error(s, TWIN_REPLY_auth_unknown);
 	} else {
-		s->mode = login ? EXCHANGE_AUTH_USER : EXCHANGE_AUTH_TOKEN;
+		s->mode = mechanisms[at].mode;
 		if (initial.size)
 			exchange_auth_line(s, span_equal(initial, SPAN("=")) ? SPAN("") : initial);
 		else
-			exchange_say(s, login ? TWIN_REPLY_auth_user : TWIN_REPLY_auth_token);
+			exchange_say(s, mechanisms[at].prompt);
 	}
 }

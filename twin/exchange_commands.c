@@ -29,7 +29,8 @@ static bool read_path(struct span *rest, struct span *address)
 static void hello(struct exchange_session *s, struct span arguments, bool extended)
 {
 	static const enum twin_reply replies[][3] = { [EXCHANGE_SUBMISSION] = { TWIN_REPLY_helo, TWIN_REPLY_ehlo, TWIN_REPLY_ehlo_tls },
-						      [EXCHANGE_MX] = { TWIN_REPLY_mx_helo, TWIN_REPLY_mx_ehlo, TWIN_REPLY_mx_ehlo_tls } };
+						      [EXCHANGE_MX] = { TWIN_REPLY_mx_helo, TWIN_REPLY_mx_ehlo, TWIN_REPLY_mx_ehlo_tls },
+						      [EXCHANGE_GMAIL] = { TWIN_REPLY_helo, TWIN_REPLY_ehlo, TWIN_REPLY_ehlo_tls } };
 
 	if (exchange_stage(s, TWIN_STAGE_EHLO))
 		return;
@@ -68,17 +69,17 @@ static bool mail_parameter(struct exchange_session *s, struct span one, enum twi
 	if (span_starts_fold(one, SPAN("SIZE="))) {
 		if (!span_number(value, &size))
 			return false;
-		if (size > (uint64_t)s->world->tenant->values[TWIN_SWITCH_message_bytes])
+		if (size > exchange_limit_bytes(s))
 			*refusal = TWIN_REPLY_too_large;
 		return true;
 	}
 	if (span_starts_fold(one, SPAN("BODY="))) {
-		s->binary = span_equal_fold(value, SPAN("BINARYMIME"));
+		s->binary = !exchange_is_gmail(s) && span_equal_fold(value, SPAN("BINARYMIME"));
 		return s->binary || span_equal_fold(value, SPAN("7BIT")) || span_equal_fold(value, SPAN("8BITMIME"));
 	}
 	if (span_starts_fold(one, SPAN("RET=")))
-		return span_equal_fold(value, SPAN("FULL")) || span_equal_fold(value, SPAN("HDRS"));
-	return span_starts_fold(one, SPAN("ENVID=")) || span_starts_fold(one, SPAN("AUTH=")) || span_equal_fold(one, SPAN("SMTPUTF8"));
+		return !exchange_is_gmail(s) && (span_equal_fold(value, SPAN("FULL")) || span_equal_fold(value, SPAN("HDRS")));
+	return (span_starts_fold(one, SPAN("ENVID=")) && !exchange_is_gmail(s)) || span_starts_fold(one, SPAN("AUTH=")) || span_equal_fold(one, SPAN("SMTPUTF8"));
 }
 
 /* Not yet: FAULT rows of its own order. True when MAIL may go on. */
@@ -88,11 +89,13 @@ static bool mail_is_due(struct exchange_session *s)
 
 	if (!s->hello) {
 		exchange_error(s, TWIN_REPLY_hello_first);
-	} else if (s->door == EXCHANGE_SUBMISSION && !s->user) {
+	} else if (exchange_is_gmail(s) && !s->tls) {
+		exchange_error(s, TWIN_REPLY_google_starttls_first);
+	} else if (s->door != EXCHANGE_MX && !s->user) {
 		exchange_say(s, s->reason[0] ? TWIN_REPLY_not_signed_in_after : TWIN_REPLY_not_signed_in);
 	} else if (s->has_sender) {
 		exchange_error(s, TWIN_REPLY_sender_twice);
-	} else if (s->user && t->values[TWIN_SWITCH_rate_excess] == TWIN_REFUSE &&
+	} else if (s->door == EXCHANGE_SUBMISSION && t->values[TWIN_SWITCH_rate_excess] == TWIN_REFUSE &&
 		   exchange_rate_at(&s->world->counters[s->user - t->users], t->values[TWIN_SWITCH_messages_per_minute], s->now_ms) > s->now_ms) {
 		exchange_say(s, TWIN_REPLY_rate_exceeded);
 	} else {
@@ -136,10 +139,13 @@ static void command_mail(struct exchange_session *s, struct span arguments)
 	}
 }
 
-static bool rcpt_parameters_hold(struct span rest)
+/* Gmail offers no DSN. */
+static bool rcpt_parameters_hold(const struct exchange_session *s, struct span rest)
 {
 	struct span one;
 
+	if (exchange_is_gmail(s))
+		return !span_trim(rest).size;
 	while (span_cut(&rest, ' ', &one))
 		if (one.size && !span_starts_fold(one, SPAN("NOTIFY=")) && !span_starts_fold(one, SPAN("ORCPT=")))
 			return false;
@@ -148,6 +154,7 @@ static bool rcpt_parameters_hold(struct span rest)
 
 static void command_rcpt(struct exchange_session *s, struct span arguments)
 {
+	enum twin_switch most = exchange_is_gmail(s) ? TWIN_SWITCH_google_recipients_per_message : TWIN_SWITCH_recipients_per_message;
 	struct span rest = arguments, address;
 	enum twin_reply refusal;
 
@@ -164,9 +171,9 @@ static void command_rcpt(struct exchange_session *s, struct span arguments)
 	rest = span_slice(rest, 3, rest.size);
 	if (!read_path(&rest, &address) || span_find_byte(address, '@') == address.size) {
 		exchange_error(s, TWIN_REPLY_recipient_invalid);
-	} else if (!rcpt_parameters_hold(rest)) {
+	} else if (!rcpt_parameters_hold(s, rest)) {
 		exchange_error(s, TWIN_REPLY_parameter_unknown);
-	} else if (s->recipient_count >= (size_t)s->world->tenant->values[TWIN_SWITCH_recipients_per_message]) {
+	} else if (s->recipient_count >= (size_t)s->world->tenant->values[most]) {
 		exchange_say(s, TWIN_REPLY_too_many_recipients);
 	} else if (s->door == EXCHANGE_MX && (refusal = exchange_mx_recipient(s, address)) != TWIN_REPLY_recipient_accepted) {
 		exchange_say(s, refusal);

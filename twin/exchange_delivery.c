@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "twin/exchange_parts.h"
 #include "twin/exchange_reply.h"
+#include "twin/gmail_smtp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@ enum { REPLY_BYTES = 4096 };
 
 static struct exchange_counter *counter(struct exchange_session *s)
 {
-	return &s->world->counters[s->user - s->world->tenant->users];
+	return &(exchange_is_gmail(s) ? s->world->gmail_counters : s->world->counters)[s->user - s->world->tenant->users];
 }
 
 /* Whether this session is among the oldest of its mailbox, as many as may submit at once. */
@@ -34,6 +35,8 @@ static enum twin_reply judge_message(struct exchange_session *s)
 
 	if (s->too_large || s->message.overfull)
 		return TWIN_REPLY_too_large;
+	if (exchange_is_gmail(s))
+		return gmail_smtp_judge_message(t, counter(s), s->wall_ms);
 	if (s->door == EXCHANGE_MX)
 		return TWIN_REPLY_message_accepted;
 	if (!has_slot(s))
@@ -60,6 +63,11 @@ static int64_t pass_rate(struct exchange_session *s)
 	const struct twin_tenant *t = s->world->tenant;
 	int64_t at, wait;
 
+	/* Gmail counts by the day, whether mail comes by SMTP or by its API: by the wall clock, which both know. */
+	if (exchange_is_gmail(s)) {
+		exchange_count(counter(s), s->wall_ms, s->recipient_count);
+		return s->wall_ms;
+	}
 	if (s->door == EXCHANGE_MX)
 		return s->wall_ms;
 	at = exchange_rate_at(counter(s), t->values[TWIN_SWITCH_messages_per_minute], s->now_ms);
@@ -83,7 +91,7 @@ static void put_accepted(struct exchange_session *s, struct buf *reply)
 			  (long long)s->wall_ms);
 	}
 	v.message_id = buf_span(&id);
-	exchange_reply_put(reply, span_of(twin_reply_text(text)), &v);
+	exchange_reply_put(reply, exchange_text(s, text), &v);
 	buf_free(&id);
 }
 
@@ -131,7 +139,7 @@ static void finish_message(struct exchange_session *s)
 
 static void keep_byte(struct exchange_session *s, char c)
 {
-	if (s->message.size >= (size_t)s->world->tenant->values[TWIN_SWITCH_message_bytes])
+	if (s->message.size >= exchange_limit_bytes(s))
 		s->too_large = true;
 	else
 		buf_put_byte(&s->message, c);
@@ -167,7 +175,7 @@ static bool take_byte(struct exchange_session *s, char c)
 static size_t take_run(struct exchange_session *s, struct span bytes)
 {
 	size_t size = span_find_byte(bytes, '\r'), newline = span_find_byte(span_slice(bytes, 0, size), '\n');
-	size_t limit = (size_t)s->world->tenant->values[TWIN_SWITCH_message_bytes];
+	size_t limit = exchange_limit_bytes(s);
 
 	size = newline < size ? newline : size;
 	if (size > limit - (s->message.size < limit ? s->message.size : limit))
@@ -203,7 +211,7 @@ size_t exchange_chunk_feed(struct exchange_session *s, struct span bytes)
 
 	if (size && exchange_stage(s, TWIN_STAGE_BODY))
 		return bytes.size;
-	if (s->message.size + size > (size_t)s->world->tenant->values[TWIN_SWITCH_message_bytes])
+	if (s->message.size + size > exchange_limit_bytes(s))
 		s->too_large = true;
 	else
 		buf_put(&s->message, span_slice(bytes, 0, size));

@@ -7,6 +7,12 @@
 #pragma once
 #include "twin/exchange_session.h"
 
+/* Whether Gmail is played. */
+static inline bool exchange_is_gmail(const struct exchange_session *s)
+{
+	return s->door == EXCHANGE_GMAIL;
+}
+
 /* Queue a reply; a 421 also ends the session. */
 void exchange_say(struct exchange_session *, enum twin_reply);
 void exchange_say_text(struct exchange_session *, struct span text);
@@ -16,6 +22,12 @@ void exchange_error(struct exchange_session *, enum twin_reply);
 
 /* What follows once the replies queued so far are out. */
 void exchange_next_is(struct exchange_session *, enum exchange_next);
+
+/* The text of a reply in the manners of the session. */
+struct span exchange_text(const struct exchange_session *, enum twin_reply);
+
+/* The largest message that the session takes. */
+size_t exchange_limit_bytes(const struct exchange_session *);
 
 /* Holds the replies queued from now on for so long. */
 void exchange_hold(struct exchange_session *, int64_t ms);

@@ -118,6 +118,16 @@ uint64_t exchange_recipients_of_day(const struct exchange_counter *c, int64_t no
 	return sum;
 }
 
+uint64_t exchange_messages_of_day(const struct exchange_counter *c, int64_t now_ms)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i <= EXCHANGE_DAY_MINUTES; i++)
+		if (c->minutes[i].minute > now_ms / MINUTE_MS - EXCHANGE_DAY_MINUTES)
+			sum += c->minutes[i].messages;
+	return sum;
+}
+
 void exchange_count(struct exchange_counter *c, int64_t at_ms, uint64_t recipients)
 {
 	int64_t minute = at_ms / MINUTE_MS;
@@ -126,13 +136,13 @@ void exchange_count(struct exchange_counter *c, int64_t at_ms, uint64_t recipien
 	c->message_at_ms[c->messages++ % EXCHANGE_RATE_MAX] = at_ms;
 	if (c->minutes[place].minute != minute) {
 		c->minutes[place].minute = minute;
-		c->minutes[place].recipients = 0;
+		c->minutes[place].recipients = c->minutes[place].messages = 0;
 	}
 	c->minutes[place].recipients += recipients;
+	c->minutes[place].messages++;
 }
 
-/* The next word of a From header that holds an at sign. What stands in quotes is skipped. */
-static bool next_address(struct span *rest, struct span *address)
+bool exchange_next_address(struct span *rest, struct span *address)
 {
 	size_t from = 0;
 
@@ -166,7 +176,7 @@ bool exchange_foreign_from(const struct twin_user *u, struct span mail, struct b
 	buf_init(&value, HEADER_BYTES);
 	twin_mail_header(mail, SPAN("From"), &value);
 	rest = buf_span(&value);
-	while (!foreign && next_address(&rest, &address))
+	while (!foreign && exchange_next_address(&rest, &address))
 		foreign = !twin_user_may_send_as(u, address);
 	if (foreign)
 		buf_put(address_out, address);

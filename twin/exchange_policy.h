@@ -17,7 +17,7 @@ struct exchange_counter {
 	uint64_t messages;
 	struct {
 		int64_t minute;
-		uint64_t recipients;
+		uint64_t recipients, messages;
 	} minutes[EXCHANGE_DAY_MINUTES + 1];
 };
 
@@ -37,8 +37,14 @@ int64_t exchange_rate_at(const struct exchange_counter *, int64_t limit, int64_t
 /* Recipients in the last 24 hours. */
 uint64_t exchange_recipients_of_day(const struct exchange_counter *, int64_t now_ms);
 
+/* Messages in the last 24 hours. */
+uint64_t exchange_messages_of_day(const struct exchange_counter *, int64_t now_ms);
+
 /* Counts a message that goes at `at_ms`, with its recipients. */
 void exchange_count(struct exchange_counter *, int64_t at_ms, uint64_t recipients);
+
+/* The next word of an address header that holds an at sign. What stands in quotes is skipped. */
+bool exchange_next_address(struct span *rest, struct span *address_out);
 
 /* The first address in the From header that the user may not send as, appended; false when there is none such. */
 bool exchange_foreign_from(const struct twin_user *, struct span mail, struct buf *address_out);

@@ -65,7 +65,7 @@ static void begin(void)
 	fd = listener_bind(&at, 10);
 	assert_true(fd >= 0);
 	at = listener_address(fd);
-	exchange_listen(exchange, EXCHANGE_SUBMISSION, fd);
+	exchange_listen(exchange, EXCHANGE_SUBMISSION, false, fd);
 }
 
 static void end(void)

@@ -42,6 +42,8 @@ static void put_value(struct buf *out, struct span name, const struct exchange_v
 		buf_print(out, "%llx-%llx.14", (unsigned long long)v->id & 0xffffffffffu, (unsigned long long)v->wall_ms);
 	} else if (span_equal(name, SPAN("date"))) {
 		put_date(out, v->wall_ms);
+	} else if (span_equal(name, SPAN("epoch"))) {
+		buf_print(out, "%lld", (long long)(v->wall_ms / 1000));
 	} else if (span_equal(name, SPAN("size"))) {
 		buf_print(out, "%lld", (long long)v->size_bytes);
 	} else {

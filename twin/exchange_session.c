@@ -4,11 +4,22 @@
 #include "twin/exchange_delivery.h"
 #include "twin/exchange_parts.h"
 #include "twin/exchange_reply.h"
+#include "twin/gmail_smtp.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { ERRORS_MAX = 10 };
+
+struct span exchange_text(const struct exchange_session *s, enum twin_reply reply)
+{
+	return span_of(twin_reply_text(exchange_is_gmail(s) ? gmail_smtp_reply(reply) : reply));
+}
+
+size_t exchange_limit_bytes(const struct exchange_session *s)
+{
+	return (size_t)s->world->tenant->values[exchange_is_gmail(s) ? TWIN_SWITCH_google_message_bytes : TWIN_SWITCH_message_bytes];
+}
 
 void exchange_say_text(struct exchange_session *s, struct span text)
 {
@@ -16,7 +27,7 @@ void exchange_say_text(struct exchange_session *s, struct span text)
 				     .mailbox = s->user ? span_of(s->user->address) : SPAN(""),
 				     .sender = buf_span(&s->sender),
 				     .reason = span_of(s->reason),
-				     .size_bytes = s->world->tenant->values[TWIN_SWITCH_message_bytes],
+				     .size_bytes = (int64_t)exchange_limit_bytes(s),
 				     .id = s->id,
 				     .wall_ms = s->wall_ms };
 
@@ -27,7 +38,7 @@ void exchange_say_text(struct exchange_session *s, struct span text)
 
 void exchange_say(struct exchange_session *s, enum twin_reply reply)
 {
-	exchange_say_text(s, span_of(twin_reply_text(reply)));
+	exchange_say_text(s, exchange_text(s, reply));
 }
 
 void exchange_next_is(struct exchange_session *s, enum exchange_next next)
@@ -169,6 +180,8 @@ static void take_line(struct exchange_session *s, struct span line)
 	case EXCHANGE_AUTH_USER:
 	case EXCHANGE_AUTH_PASSWORD:
 	case EXCHANGE_AUTH_TOKEN:
+	case EXCHANGE_AUTH_BEARER:
+	case EXCHANGE_AUTH_PLAIN:
 	case EXCHANGE_AUTH_END: exchange_auth_line(s, line); break;
 	default: exchange_command(s, line); break;
 	}

@@ -1,10 +1,10 @@
-/* twin/exchange_session.h - one SMTP session at the simulated Exchange Online.
+/* twin/exchange_session.h - one SMTP session at the simulated Exchange Online, or at the simulated Gmail.
  *
  * Why       The twin is the oracle of the product's SMTP: it is written by itself, from the facts, and shares no code with wire/.
  * Promise   The same input cut anywhere gives the same output. Nothing is read while a reply is held back.
  * Owns      Its buffers, until exchange_session_fini().
  * Refuses   By the replies of tables/twin_replies.def.
- * See       RFC 5321, 3207, 4954, 3030, 1870; twin/exchange.h drives it over a stream */
+ * See       RFC 5321, 3207, 4954, 3030, 1870; twin/exchange.h drives it over a stream, twin/gmail_smtp.h has what Gmail does otherwise */
 #pragma once
 #include "twin/exchange_policy.h"
 #include "twin/twin_shelf.h"
@@ -20,14 +20,25 @@ struct exchange_world {
 	struct exchange_counter *counters; /* one per user of the tenant */
 	struct exchange_session *sessions; /* those that are open, the oldest first */
 	uint64_t session_count;            /* ever */
+	struct exchange_counter *gmail_counters; /* what the same people sent at Gmail */
 };
 
-/* Which host is played: the one for people who sign in, or the MX host, for whoever has mail. */
-enum exchange_door { EXCHANGE_SUBMISSION, EXCHANGE_MX };
+/* Which host is played: Exchange Online's for people who sign in; its MX host, for whoever has mail; or Gmail's for people who sign in. */
+enum exchange_door { EXCHANGE_SUBMISSION, EXCHANGE_MX, EXCHANGE_GMAIL, EXCHANGE_DOORS };
 
 enum exchange_next { EXCHANGE_GO_ON, EXCHANGE_START_TLS, EXCHANGE_CLOSE };
 
-enum exchange_mode { EXCHANGE_COMMANDS, EXCHANGE_AUTH_USER, EXCHANGE_AUTH_PASSWORD, EXCHANGE_AUTH_TOKEN, EXCHANGE_AUTH_END, EXCHANGE_BODY, EXCHANGE_CHUNK };
+enum exchange_mode {
+	EXCHANGE_COMMANDS,
+	EXCHANGE_AUTH_USER,
+	EXCHANGE_AUTH_PASSWORD,
+	EXCHANGE_AUTH_TOKEN,
+	EXCHANGE_AUTH_BEARER,
+	EXCHANGE_AUTH_PLAIN,
+	EXCHANGE_AUTH_END,
+	EXCHANGE_BODY,
+	EXCHANGE_CHUNK
+};
 
 struct exchange_session {
 	struct exchange_world *world;
@@ -41,7 +52,7 @@ struct exchange_session {
 	bool tls, hello;
 
 	struct twin_user *user; /* who signed in, or NULL */
-	bool by_password, by_application;
+	bool by_password, by_application, by_bearer;
 	char login[TWIN_ADDRESS_BYTES];            /* AUTH LOGIN between its lines */
 	char reason[TWIN_SCRIPT_TEXT_BYTES];       /* why AUTH was refused last */
 	unsigned errors;

@@ -3,6 +3,7 @@
 
 #include "base/rand.h"
 #include "base/text.h"
+#include "twin/google_token.h"
 #include "tests/test.h"
 #include "tests/twin_site.h"
 
@@ -30,19 +31,19 @@ static void hear(struct talk *t)
 	buf_clear(&t->session.out);
 }
 
-/* `who` comes to the MX host, or, empty, someone on this machine to the one for people. */
-static void talk_begin(struct talk *t, struct test_tenant *tenant, unsigned cut, struct span who)
+/* `who` comes to the host. */
+static void talk_begin(struct talk *t, struct test_tenant *tenant, unsigned cut, enum exchange_door door, struct span who)
 {
 	*t = (struct talk){ .tenant = tenant, .cut = cut, .now = 1000 };
 	buf_init(&t->said, 1 << 20);
 	buf_init(&t->pending, 1 << 20);
-	exchange_session_init(&t->session, &tenant->world, who.size ? EXCHANGE_MX : EXCHANGE_SUBMISSION, who.size ? who : SPAN("127.0.0.1"), t->now, wall);
+	exchange_session_init(&t->session, &tenant->world, door, who, t->now, wall);
 	hear(t);
 }
 
 static void talk_init(struct talk *t, struct test_tenant *tenant, unsigned cut)
 {
-	talk_begin(t, tenant, cut, SPAN(""));
+	talk_begin(t, tenant, cut, EXCHANGE_SUBMISSION, SPAN("127.0.0.1"));
 }
 
 static void talk_fini(struct talk *t)
@@ -117,7 +118,23 @@ static void put_application(struct talk *t, struct buf *out)
 	buf_put(out, SPAN("\1\1"));
 }
 
-/* {token}, {graph}, {foreign}, {application} and {b:TEXT} in a line. */
+/* A token of Google's for alex, as XOAUTH2 or OAUTHBEARER puts it, for them or for somebody else. */
+static void put_google(struct talk *t, struct buf *out, struct span name)
+{
+	const struct twin_user *alex = twin_tenant_user(&t->tenant->tenant, SPAN("alex@contoso.example"));
+	const char *user = span_ends_fold(name, SPAN("foreign")) ? "billing@contoso.example" : alex->address;
+	struct google_access access = { .scope = GOOGLE_SCOPE_MAIL, .until_ms = wall + 1000 };
+
+	snprintf(access.oid, sizeof access.oid, "%s", alex->oid);
+	if (span_starts(name, SPAN("gbearer")))
+		buf_print(out, "n,a=%s,\1host=localhost\1port=587\1auth=Bearer ", user);
+	else
+		buf_print(out, "user=%s\1auth=Bearer ", user);
+	assert_int_equal(google_access_put(out, keys, &access), FAULT_OK);
+	buf_print(out, "\1\1");
+}
+
+/* {token}, {graph}, {foreign}, {application}, {gtoken}, {gforeign}, {gbearer}, {b:TEXT} and {p:NAME|PASSWORD} in a line. */
 static void expand(struct talk *t, struct span line, struct buf *out)
 {
 	size_t open = span_find_byte(line, '{'), close = span_find_byte(line, '}');
@@ -132,6 +149,15 @@ static void expand(struct talk *t, struct span line, struct buf *out)
 		buf_put(&text, span_slice(name, 2, name.size));
 	else if (span_equal(name, SPAN("application")))
 		put_application(t, &text);
+	else if (span_starts(name, SPAN("p:"))) {
+		size_t bar = span_find_byte(name, '|');
+
+		buf_put_byte(&text, 0);
+		buf_put(&text, span_slice(name, 2, bar - 2));
+		buf_put_byte(&text, 0);
+		buf_put(&text, span_slice(name, bar + 1, name.size));
+	} else if (span_starts(name, SPAN("g")) && !span_equal(name, SPAN("graph")))
+		put_google(t, &text, name);
 	else
 		test_tenant_xoauth2(t->tenant, &text, span_equal(name, SPAN("foreign")) ? "billing@contoso.example" : "alex@contoso.example",
 				    "alex@contoso.example", span_equal(name, SPAN("graph")) ? "https://graph.microsoft.com" : "https://outlook.office.com", wall);
@@ -194,8 +220,12 @@ static unsigned run_file(struct span rest, unsigned cut)
 		} else if (span_starts(line, SPAN("switch ")) || span_starts(line, SPAN("fault "))) {
 			throw(&tenant, line);
 		} else if (line.size && line.at[0] != '#') {
+			if (span_equal(line, SPAN("gmail"))) {
+				talk_begin(t = &talk, &tenant, cut, EXCHANGE_GMAIL, SPAN("127.0.0.1"));
+				continue;
+			}
 			if (span_starts(line, SPAN("mx "))) {
-				talk_begin(t = &talk, &tenant, cut, span_slice(line, 3, line.size));
+				talk_begin(t = &talk, &tenant, cut, EXCHANGE_MX, span_slice(line, 3, line.size));
 				continue;
 			}
 			if (!t)
@@ -229,7 +259,7 @@ static void transcripts(void **state)
 	char *text = read_corpus("twin_transcripts.txt");
 
 	make_keys();
-	assert_int_equal(run_file(span_of(text), 0), 32);
+	assert_int_equal(run_file(span_of(text), 0), 41);
 	free(text);
 }
 

@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/panic.h"
+#include "base/text.h"
 #include "loop/http_server.h"
+#include "twin/gmail_api.h"
 #include "twin/graph.h"
 #include "twin/twin_control.h"
 
@@ -30,17 +32,18 @@ struct twin {
 	struct twin_scripts *scripts;
 	struct twin_shelf *shelf;
 	struct twin_keys *keys;
-	struct exchange_counter *counters;
+	struct exchange_counter *counters, *gmail_counters;
 	struct exchange_world world;
 	struct exchange *exchange;
 	struct entra *entra;
+	struct google google;
 	struct graph *graph;
 	struct tls *tls, *mx_tls;
 	struct twin_control control;
 	struct http_server *pages[4]; /* IPv4, and IPv6 where there is one; then the same under TLS */
 	struct visit *visits;
 	char url[64], secure_url[64]; /* the second is empty where TLS is not offered */
-	uint16_t smtp_port, mx_port;
+	uint16_t smtp_port, mx_port, google_port, google_tls_port;
 };
 
 static bool is_local(struct span host)
@@ -70,6 +73,7 @@ static struct twin_request request_of(struct http_exchange *x)
 				      .accept_language = accept,
 				      .origin = http_header(x, SPAN("Origin")),
 				      .content_range = http_header(x, SPAN("Content-Range")),
+				      .upload_length = http_header(x, SPAN("X-Upload-Content-Length")),
 				      .prefer = http_header(x, SPAN("Prefer")),
 				      .session = http_cookie(x, SPAN("ESTSAUTH")),
 				      .language = twin_language(accept),
@@ -78,7 +82,7 @@ static struct twin_request request_of(struct http_exchange *x)
 
 static void send_answer(struct http_exchange *x, const struct twin_response *r)
 {
-	struct span headers[6][2];
+	struct span headers[7][2];
 	size_t count = 0;
 	char seconds[24];
 	struct buf policy;
@@ -93,6 +97,10 @@ static void send_answer(struct http_exchange *x, const struct twin_response *r)
 	if (r->location.size) {
 		headers[count][0] = SPAN("Location");
 		headers[count++][1] = buf_span(&r->location);
+	}
+	if (r->range.size) {
+		headers[count][0] = SPAN("Range");
+		headers[count++][1] = buf_span(&r->range);
 	}
 	if (r->cookie.size) {
 		headers[count][0] = SPAN("Set-Cookie");
@@ -149,7 +157,7 @@ static void answer(struct twin *t, struct http_exchange *x, const struct twin_sc
 		says(&r, 403, q.language, TWIN_WORD_NOT_FOUND);
 	else if (graph_stage(q.method, q.path) != TWIN_STAGE_NONE)
 		graph_handle(t->graph, &q, &r);
-	else if (!twin_control_handle(&t->control, &q, &r) && !entra_handle(t->entra, &q, &r))
+	else if (!twin_control_handle(&t->control, &q, &r) && !google_handle(&t->google, &q, &r) && !entra_handle(t->entra, &q, &r))
 		says(&r, 404, q.language, TWIN_WORD_NOT_FOUND);
 	if (s && s->row->kind == TWIN_FAULT_AMEND)
 		amend(&r, span_of(s->text));
@@ -226,7 +234,8 @@ static void answer_error(struct twin *t, struct http_exchange *x, const struct t
 {
 	struct twin_request q = request_of(x);
 	struct twin_response r;
-	char client[TWIN_TEXT_BYTES];
+	char client[TWIN_TEXT_BYTES], memory[64];
+	struct buf date;
 
 	twin_response_init(&r);
 	twin_field_text(&q, SPAN("client_id"), client, sizeof client);
@@ -237,6 +246,10 @@ static void answer_error(struct twin *t, struct http_exchange *x, const struct t
 							       .resource = SPAN("00000002-0000-0ff1-ce00-000000000000"),
 							       .issued = SPAN("2023-02-06T12:26:14.6448497Z") },
 				 q.wall_ms);
+	} else if (s->row->kind == TWIN_FAULT_GOOGLE) {
+		buf_over(&date, memory, sizeof memory);
+		text_date(&date, q.wall_ms + 3600000);
+		google_error_answer(&r, (enum google_error)s->row->number, buf_span(&date));
 	} else {
 		r.status = 400;
 		r.content_type = "application/json; charset=utf-8";
@@ -317,6 +330,8 @@ static void on_request(void *self, struct http_exchange *x)
 	struct twin_script script;
 
 	if (stage == TWIN_STAGE_NONE)
+		stage = google_stage(q.method, q.path);
+	if (stage == TWIN_STAGE_NONE)
 		stage = entra_stage(q.path);
 	if (is_crowded(t, user))
 		answer_graph(x, GRAPH_ERROR_concurrency, 0, SPAN(""));
@@ -339,8 +354,8 @@ static int bind_loopback(const char *address, uint16_t *port)
 	return fd;
 }
 
-/* SMTP, pages, MX, pages under TLS */
-enum { PORT_SMTP, PORT_HTTP, PORT_MX, PORT_HTTPS, PORTS };
+/* SMTP, pages, MX, Gmail's SMTP with STARTTLS and with TLS first, pages under TLS. */
+enum { PORT_SMTP, PORT_HTTP, PORT_MX, PORT_GOOGLE, PORT_GOOGLE_TLS, PORT_HTTPS, PORTS };
 
 static enum fault read_config(struct twin *t, const struct twin_settings *settings, uint16_t ports[PORTS], char *why_out)
 {
@@ -349,6 +364,8 @@ static enum fault read_config(struct twin *t, const struct twin_settings *settin
 
 	ports[PORT_SMTP] = (uint16_t)(settings->smtp_port >= 0 ? settings->smtp_port : config.smtp_port);
 	ports[PORT_HTTP] = (uint16_t)(settings->http_port >= 0 ? settings->http_port : config.http_port);
+	ports[PORT_GOOGLE] = (uint16_t)(settings->google_port >= 0 ? settings->google_port : config.google_port);
+	ports[PORT_GOOGLE_TLS] = (uint16_t)(settings->google_tls_port >= 0 ? settings->google_tls_port : config.google_tls_port);
 	ports[PORT_MX] = (uint16_t)(settings->mx_port >= 0 ? settings->mx_port : config.mx_port);
 	ports[PORT_HTTPS] = (uint16_t)(settings->https_port >= 0 ? settings->https_port : config.https_port);
 	return fault;
@@ -374,7 +391,9 @@ static enum fault open_tls(struct twin *t, const struct twin_settings *settings,
 /* Hands a bound descriptor to what answers there. Graph's own limit of a request is lower, and is answered in its own words. */
 static void open_port(struct twin *t, size_t which, int fd)
 {
-	static const struct http_server_settings pages = { .body_bytes_max = 6 * 1024 * 1024 };
+	static const struct http_server_settings pages = { .body_bytes_max = GMAIL_REQUEST_BYTES * 4 / 3 };
+	static const enum exchange_door doors[PORTS] = { [PORT_SMTP] = EXCHANGE_SUBMISSION, [PORT_MX] = EXCHANGE_MX, [PORT_GOOGLE] = EXCHANGE_GMAIL,
+							 [PORT_GOOGLE_TLS] = EXCHANGE_GMAIL };
 	struct http_server **place = t->pages;
 
 	while (*place)
@@ -383,7 +402,7 @@ static void open_port(struct twin *t, size_t which, int fd)
 	if (which == PORT_HTTP || which == PORT_HTTPS)
 		*place = http_server_new(t->loop, fd, which == PORT_HTTPS ? t->tls : NULL, &pages, on_request, t);
 	else
-		exchange_listen(t->exchange, which == PORT_MX ? EXCHANGE_MX : EXCHANGE_SUBMISSION, fd);
+		exchange_listen(t->exchange, doors[which], which == PORT_GOOGLE_TLS, fd);
 }
 
 static enum fault listen_on(struct twin *t, const uint16_t ports[PORTS], bool https, char *why_out)
@@ -405,6 +424,8 @@ static enum fault listen_on(struct twin *t, const uint16_t ports[PORTS], bool ht
 			open_port(t, i, fd);
 	}
 	t->smtp_port = chosen[PORT_SMTP];
+	t->google_port = chosen[PORT_GOOGLE];
+	t->google_tls_port = chosen[PORT_GOOGLE_TLS];
 	t->mx_port = chosen[PORT_MX];
 	snprintf(t->url, sizeof t->url, "http://localhost:%u", chosen[PORT_HTTP]);
 	if (https)
@@ -431,6 +452,7 @@ static struct twin *new_parts(struct loop *loop, const struct twin_settings *set
 	t->scripts = take(1, sizeof *t->scripts);
 	t->entra = take(1, sizeof *t->entra);
 	t->counters = take(TWIN_USERS_MAX, sizeof *t->counters);
+	t->gmail_counters = take(TWIN_USERS_MAX, sizeof *t->gmail_counters);
 	t->shelf = twin_shelf_new(settings->mail_directory);
 	t->keys = settings->keys;
 	twin_tenant_init(t->tenant);
@@ -449,7 +471,9 @@ enum fault twin_new(struct twin **out, struct loop *loop, const struct twin_sett
 		fault = open_tls(t, settings, why_out);
 	if (fault == FAULT_OK) {
 		*t->preset = *t->tenant;
-		t->world = (struct exchange_world){ .tenant = t->tenant, .scripts = t->scripts, .shelf = t->shelf, .keys = t->keys, .counters = t->counters };
+		t->world = (struct exchange_world){ .tenant = t->tenant, .scripts = t->scripts, .shelf = t->shelf, .keys = t->keys,
+						    .counters = t->counters, .gmail_counters = t->gmail_counters };
+		t->google = (struct google){ .entra = t->entra, .world = &t->world };
 		t->exchange = exchange_new(loop, t->tls, t->mx_tls, &t->world);
 		t->graph = graph_new(t->entra, &t->world);
 		fault = listen_on(t, ports, settings->https, why_out);
@@ -464,6 +488,8 @@ enum fault twin_new(struct twin **out, struct loop *loop, const struct twin_sett
 					    .preset = t->preset,
 					    .smtp_port = t->smtp_port,
 					    .mx_port = t->mx_port,
+					    .google_port = t->google_port,
+					    .google_tls_port = t->google_tls_port,
 					    .graph = t->graph };
 	*out = t;
 	return FAULT_OK;
@@ -491,6 +517,8 @@ void twin_free(struct twin **twin)
 	twin_keys_free(&t->keys);
 	twin_shelf_free(&t->shelf);
 	free(t->counters);
+	free(t->gmail_counters);
+	google_fini(&t->google);
 	graph_free(&t->graph);
 	free(t->entra);
 	free(t->scripts);
@@ -503,6 +531,11 @@ void twin_free(struct twin **twin)
 uint16_t twin_smtp_port(const struct twin *t)
 {
 	return t->smtp_port;
+}
+
+uint16_t twin_google_port(const struct twin *t, bool secure)
+{
+	return secure ? t->google_tls_port : t->google_port;
 }
 
 uint16_t twin_mx_port(const struct twin *t)

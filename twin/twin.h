@@ -1,4 +1,4 @@
-/* twin/twin.h - a Microsoft 365 tenant on a laptop: Entra ID, Exchange Online SMTP and the mail of Graph, over one loop.
+/* twin/twin.h - a tenant of Microsoft 365 and Google on a laptop: Entra ID, Exchange Online SMTP, the mail of Graph, Google's sign-in, Gmail, over one loop.
  *
  * Why       The demo, the tests and whoever writes mail software need a provider that demands a second factor, and that can be told to fail.
  * Promise   What it says on the wire is the providers' own text. It listens on loopback alone. It runs over the real loop and over the fake one.
@@ -20,6 +20,7 @@ struct twin_settings {
 	int64_t smtp_port;      /* 0 lets the system choose; below 0: what the file says */
 	int64_t http_port;
 	int64_t mx_port;
+	int64_t google_port, google_tls_port; /* Gmail's SMTP: 587 and 465 of the real one */
 	bool https;             /* whether the pages and endpoints are offered under TLS too */
 	int64_t https_port;
 	struct twin_keys *keys; /* taken; NULL makes new ones */
@@ -32,10 +33,11 @@ struct twin_settings {
 MUST_CHECK enum fault twin_new(struct twin **out, struct loop *, const struct twin_settings *, char why_out[TWIN_WHY_BYTES]);
 void twin_free(struct twin **);
 
-/* Where it is: the SMTP port, the MX host's (port 25 of the real one), the address of its pages and endpoints (also under TLS, or empty), the CA to trust
- * (PEM). */
+/* Where it is: the SMTP port, the MX host's (port 25 of the real one), those of Gmail's side, the address of its pages and endpoints (also under TLS, or
+ * empty), the CA to trust (PEM). */
 uint16_t twin_smtp_port(const struct twin *);
 uint16_t twin_mx_port(const struct twin *);
+uint16_t twin_google_port(const struct twin *, bool secure);
 const char *twin_url(const struct twin *);
 const char *twin_secure_url(const struct twin *);
 struct span twin_ca(const struct twin *);

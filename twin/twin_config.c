@@ -6,11 +6,14 @@
 #include <string.h>
 
 static const char preset[] =
-	"# A simulated Microsoft 365 tenant. Each line is a word and its value; `user`, `app` and `connector` begin one.\n"
+	"# A simulated Microsoft 365 tenant, whose people have a Google account too. Each line is a word\n"
+	"# and its value; `user`, `app`, `service` and `connector` begin one.\n"
 	"smtp_port 3587\n"
 	"mx_port 3525\n"
 	"http_port 3443\n"
 	"https_port 3444\n"
+	"google_port 4587\n"
+	"google_tls_port 4465\n"
 	"\n"
 	"tenant contoso.example\n"
 	"id 8c5f3b1e-6d2a-4c7b-9e10-5a4d3c2b1f00\n"
@@ -29,6 +32,15 @@ static const char preset[] =
 	"redirect http://localhost/callback\n"
 	"redirect http://localhost\n"
 	"roles Mail.Send Mail.ReadWrite SMTP.SendAsApp IMAP.AccessAsApp POP.AccessAsApp\n"
+	"\n"
+	"app 77-demo.apps.googleusercontent.com\n"
+	"name Postern\n"
+	"secret GOCSPX-Contoso-demo-client-secret\n"
+	"redirect http://localhost/oauth/callback\n"
+	"redirect http://localhost\n"
+	"\n"
+	"service postern@contoso-77.iam.gserviceaccount.com\n"
+	"delegated https://mail.google.com/\n"
 	"\n"
 	"user alex@contoso.example\n"
 	"name Alex Martin\n"
@@ -67,6 +79,7 @@ struct reading {
 	struct twin_tenant *tenant;
 	struct twin_user *user;
 	struct twin_app *app;
+	struct twin_service *service;
 	struct twin_connector *connector;
 };
 
@@ -116,6 +129,7 @@ static bool set_text(void *object, const struct text_key *keys, size_t count, st
 static bool begin_user(struct reading *r, struct span value)
 {
 	r->app = NULL;
+	r->service = NULL;
 	r->connector = NULL;
 	return twin_tenant_add_user(r->tenant, value, &r->user) == FAULT_OK;
 }
@@ -125,15 +139,28 @@ static bool begin_app(struct reading *r, struct span value)
 	if (r->tenant->app_count == TWIN_APPS_MAX || twin_tenant_app(r->tenant, value))
 		return false;
 	r->user = NULL;
+	r->service = NULL;
 	r->connector = NULL;
 	r->app = &r->tenant->apps[r->tenant->app_count++];
 	return keep(r->app->id, sizeof r->app->id, value);
+}
+
+static bool begin_service(struct reading *r, struct span value)
+{
+	if (r->tenant->service_count == TWIN_SERVICES_MAX || twin_tenant_service(r->tenant, value))
+		return false;
+	r->user = NULL;
+	r->app = NULL;
+	r->connector = NULL;
+	r->service = &r->tenant->services[r->tenant->service_count++];
+	return keep(r->service->email, sizeof r->service->email, value);
 }
 
 static bool begin_connector(struct reading *r, struct span value)
 {
 	r->user = NULL;
 	r->app = NULL;
+	r->service = NULL;
 	r->connector = twin_tenant_connector(r->tenant, value) ? NULL : twin_tenant_add_connector(r->tenant, value);
 	return r->connector;
 }
@@ -208,6 +235,10 @@ static bool set_of_tenant(struct reading *r, struct span key, struct span value)
 		return read_port(value, &r->config->http_port);
 	if (span_equal(key, SPAN("https_port")))
 		return read_port(value, &r->config->https_port);
+	if (span_equal(key, SPAN("google_port")))
+		return read_port(value, &r->config->google_port);
+	if (span_equal(key, SPAN("google_tls_port")))
+		return read_port(value, &r->config->google_tls_port);
 	return twin_tenant_set(r->tenant, key, value, SPAN(""), 0, &change) == FAULT_OK;
 }
 
@@ -220,6 +251,10 @@ static bool take_line(struct reading *r, struct span line)
 		return begin_user(r, value);
 	if (span_equal(key, SPAN("app")))
 		return begin_app(r, value);
+	if (span_equal(key, SPAN("service")))
+		return begin_service(r, value);
+	if (r->service)
+		return span_equal(key, SPAN("delegated")) && keep(r->service->delegated, sizeof r->service->delegated, value);
 	if (span_equal(key, SPAN("connector")))
 		return begin_connector(r, value);
 	if (r->user)
@@ -231,7 +266,7 @@ static bool take_line(struct reading *r, struct span line)
 
 enum fault twin_config_read(struct twin_config *config, struct span text, char why_out[TWIN_WHY_BYTES])
 {
-	struct reading r = { config, config->tenant, NULL, NULL, NULL };
+	struct reading r = { .config = config, .tenant = config->tenant };
 	struct span line;
 
 	for (unsigned number = 1; span_cut(&text, '\n', &line); number++) {

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "loop/address.h"
 #include "twin/authenticator.h"
+#include "twin/google_service.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,7 @@ void twin_control_reset(struct twin_control *c, bool mail, bool scripts, bool sw
 		exchange_end_sessions(c->exchange, &all);
 	*c->entra->tenant = *c->preset;
 	memset(c->world->counters, 0, TWIN_USERS_MAX * sizeof *c->world->counters);
+	memset(c->world->gmail_counters, 0, TWIN_USERS_MAX * sizeof *c->world->gmail_counters);
 }
 
 static void answer_fault(struct twin_response *r, enum fault fault, struct span what)
@@ -100,6 +102,15 @@ static json_t *app_json(const struct twin_app *a)
 	return json;
 }
 
+static json_t *service_json(const struct twin_service *s)
+{
+	json_t *json = json_object();
+
+	json_put_text(json, "email", span_of(s->email));
+	json_put_text(json, "delegated", span_of(s->delegated));
+	return json;
+}
+
 static json_t *connector_json(const struct twin_connector *c)
 {
 	json_t *json = json_object();
@@ -128,13 +139,16 @@ static void get_state(struct twin_control *c, const struct twin_request *q, stru
 {
 	struct twin_tenant *t = c->entra->tenant;
 	json_t *json = json_object(), *users = json_array(), *apps = json_array(), *switches = json_object(), *scripts = json_array();
-	json_t *connectors = json_array();
+	json_t *services = json_array(), *connectors = json_array();
 
 	json_put_text(json, "tenant", span_of(t->id));
 	json_put_text(json, "domain", span_of(t->domain));
 	json_put_text(json, "url", span_of(c->entra->base_url));
 	json_put_text(json, "issuer", span_of(c->entra->issuer));
 	json_put_whole(json, "smtp_port", c->smtp_port);
+	json_put_text(json, "google_issuer", span_of(c->entra->base_url));
+	json_put_whole(json, "google_port", c->google_port);
+	json_put_whole(json, "google_tls_port", c->google_tls_port);
 	json_put_whole(json, "mx_port", c->mx_port);
 	json_put_text(json, "accepted_domains", span_of(t->domains));
 	for (size_t i = 0; i < t->connector_count; i++)
@@ -144,6 +158,8 @@ static void get_state(struct twin_control *c, const struct twin_request *q, stru
 		json_array_append_new(users, user_json(c, &t->users[i]));
 	for (size_t i = 0; i < t->app_count; i++)
 		json_array_append_new(apps, app_json(&t->apps[i]));
+	for (size_t i = 0; i < t->service_count; i++)
+		json_array_append_new(services, service_json(&t->services[i]));
 	for (size_t i = 0; i < TWIN_SWITCH_COUNT; i++)
 		put_switch(switches, twin_switch_row((enum twin_switch)i), t->values[i]);
 	for (size_t i = 0; i < c->world->scripts->count; i++)
@@ -151,6 +167,7 @@ static void get_state(struct twin_control *c, const struct twin_request *q, stru
 	json_object_set_new(json, "switches", switches);
 	json_object_set_new(json, "users", users);
 	json_object_set_new(json, "apps", apps);
+	json_object_set_new(json, "services", services);
 	json_object_set_new(json, "faults", scripts);
 	json_put_whole(json, "sessions", c->exchange ? (int64_t)exchange_sessions(c->exchange, NULL) : 0);
 	json_put_whole(json, "mail_first", (int64_t)twin_shelf_first(c->world->shelf));
@@ -356,6 +373,28 @@ static enum fault post_app(struct twin_control *c, const json_t *json, int64_t w
 		       FAULT_TOO_LARGE;
 }
 
+/* What is delegated to a service account changes, or nothing does. */
+static enum fault post_service(struct twin_control *c, const json_t *json, int64_t wall_ms)
+{
+	struct twin_service *s = twin_tenant_service(c->entra->tenant, json_text(json, "email"));
+
+	if (!s)
+		return FAULT_NOT_FOUND;
+	return put_member(json, "delegated", s->delegated, sizeof s->delegated) ? FAULT_OK : FAULT_TOO_LARGE;
+}
+
+/* A new key file of a service account, as its console would let one download it, once. */
+static void post_service_key(struct twin_control *c, const json_t *wish, struct twin_response *r)
+{
+	const struct twin_service *s = twin_tenant_service(c->entra->tenant, json_text(wish, "email"));
+	json_t *key = s ? google_service_key(c->world->keys, s, c->entra->base_url) : NULL;
+
+	if (key)
+		entra_answer_json(r, 200, key);
+	else
+		answer_fault(r, s ? FAULT_BUG : FAULT_NOT_FOUND, json_text(wish, "email"));
+}
+
 /* Whether all of a list parted by blanks are networks. */
 static bool are_networks(struct span list)
 {
@@ -402,7 +441,7 @@ static const struct {
 	const char *path;
 	enum fault (*change)(struct twin_control *, const json_t *, int64_t wall_ms);
 } changes[] = { { "/twin/switch", post_switch }, { "/twin/fault", post_fault }, { "/twin/user", post_user }, { "/twin/connector", post_connector },
-		{ "/twin/app", post_app },	 { "/twin/reset", post_reset } };
+		{ "/twin/app", post_app },	 { "/twin/service", post_service }, { "/twin/reset", post_reset } };
 
 /* The fields of a page's form as JSON. */
 static json_t *form_json(struct span body)
@@ -439,6 +478,11 @@ static void post(struct twin_control *c, size_t which, const struct twin_request
 		answer_fault(r, FAULT_MALFORMED, SPAN("JSON"));
 	} else {
 		fault = changes[which].change(c, wish, q->wall_ms);
+		if (fault == FAULT_OK && changes[which].change == post_service && json_flag(wish, "key", false)) {
+			post_service_key(c, wish, r);
+			json_decref(wish);
+			return;
+		}
 		if (fault != FAULT_OK)
 			answer_fault(r, fault, json_text(wish, "name"));
 		else if (form)

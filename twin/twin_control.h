@@ -6,7 +6,8 @@
  * Refuses   POST from pages of another origin (403), JSON that is none (400), names there are not (404).
  * See       GET /twin/state, /twin/mail, /twin/mail/N, /twin/mail/N/raw, /twin/code?address=, /twin/faults;
  *           POST /twin/switch {name, value, mailbox}, /twin/fault {name, stage, times, ms, mailbox, text}, /twin/user {address, password,
- *           authenticator, app_password, send_as}, /twin/app {id, redirect, secret, certificate (DER in base64), roles}, /twin/reset {what}; pages /, /mail, /mail/N */
+ *           authenticator, app_password, send_as}, /twin/service {email, delegated, key} (key: answers with a new key file), /twin/app {id, redirect,
+ *           secret, certificate (DER in base64), roles}, /twin/reset {what}; pages /, /mail, /mail/N */
 #pragma once
 #include "twin/entra.h"
 #include "twin/exchange.h"
@@ -19,7 +20,7 @@ struct twin_control {
 	struct exchange *exchange; /* NULL in tests without sockets */
 	struct exchange_world *world;
 	const struct twin_tenant *preset; /* what `reset` goes back to */
-	uint16_t smtp_port, mx_port;
+	uint16_t smtp_port, mx_port, google_port, google_tls_port;
 	struct graph *graph; /* NULL likewise */
 };
 

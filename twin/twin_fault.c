@@ -6,7 +6,7 @@
 
 static const char *const stage_names[TWIN_STAGE_COUNT] = { "",	   "greeting", "ehlo",	    "starttls", "auth",	      "mail",	   "rcpt",    "data",
 							   "body", "dot",      "authorize", "token",	"devicecode", "discovery", "keys",    "userinfo",
-							   "graph_send", "graph_draft", "graph_upload", "graph_read" };
+							   "graph_send", "graph_draft", "graph_upload", "graph_read", "gmail_send", "gmail_upload", "gmail_read" };
 
 static const char *const reply_texts[] = {
 #define TWIN_REPLY(name, stage, text) text,
@@ -28,6 +28,11 @@ static const struct twin_fault_row rows[] = {
 #define TWIN_GRAPH(name, stage, status, code, message) { "graph_" #name, TWIN_STAGE_##stage, TWIN_FAULT_GRAPH, GRAPH_ERROR_##name, message },
 #include "tables/twin_graph.def"
 #undef TWIN_GRAPH
+#define GOOGLE_TOKEN(name, status, error, text) { #name, TWIN_STAGE_TOKEN, TWIN_FAULT_GOOGLE, GOOGLE_ERROR_##name, text },
+#define GOOGLE_API(name, status, state, reason, domain, text) { #name, TWIN_STAGE_GMAIL_SEND, TWIN_FAULT_GOOGLE, GOOGLE_ERROR_##name, text },
+#include "tables/twin_google_errors.def"
+#undef GOOGLE_TOKEN
+#undef GOOGLE_API
 };
 
 const char *twin_reply_text(enum twin_reply reply)

@@ -4,7 +4,7 @@
  * Promise   A script is used up exactly `times` times, the oldest that fits (and has the luck, where it has a chance only) first.
  * Owns      At most TWIN_SCRIPTS_MAX scripts.
  * Refuses   Names and stages that the tables do not know, and one too many.
- * See       tables/twin_faults.def, tables/twin_replies.def, tables/twin_errors.def, tables/twin_graph.def */
+ * See       tables/twin_faults.def, tables/twin_replies.def, tables/twin_errors.def, tables/twin_graph.def, tables/twin_google_errors.def */
 #pragma once
 #include "base/fault.h"
 #include "twin/twin_tenant.h"
@@ -32,6 +32,9 @@ enum twin_stage {
 	TWIN_STAGE_GRAPH_DRAFT,
 	TWIN_STAGE_GRAPH_UPLOAD,
 	TWIN_STAGE_GRAPH_READ,
+	TWIN_STAGE_GMAIL_SEND,
+	TWIN_STAGE_GMAIL_UPLOAD,
+	TWIN_STAGE_GMAIL_READ,
 	TWIN_STAGE_COUNT
 };
 
@@ -49,6 +52,7 @@ enum twin_fault_kind {
 	TWIN_FAULT_GARBAGE,
 	TWIN_FAULT_HUGE,
 	TWIN_FAULT_GRAPH, /* `number` is an enum graph_error */
+	TWIN_FAULT_GOOGLE, /* `number` is an enum google_error */
 };
 
 /* What SMTP says, row by row of tables/twin_replies.def. */
@@ -68,6 +72,16 @@ enum graph_error {
 	GRAPH_OK = GRAPH_ERROR_COUNT
 };
 
+/* What Google's token endpoint and the Gmail API say, row by row of tables/twin_google_errors.def. */
+enum google_error {
+	GOOGLE_OK,
+#define GOOGLE_TOKEN(name, ...) GOOGLE_ERROR_##name,
+#define GOOGLE_API(name, ...) GOOGLE_ERROR_##name,
+#include "tables/twin_google_errors.def"
+#undef GOOGLE_TOKEN
+#undef GOOGLE_API
+};
+
 /* Its text, with what stands in braces. */
 const char *twin_reply_text(enum twin_reply);
 
@@ -79,7 +93,7 @@ struct twin_fault_row {
 	const char *says;
 };
 
-/* The rows of all four tables in turn, or NULL past the end. */
+/* The rows of all five tables in turn, or NULL past the end. */
 const struct twin_fault_row *twin_fault_row(size_t at);
 
 /* The row of that name in any case ("535" and other three-digit texts are none), or NULL. */

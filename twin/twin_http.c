@@ -10,6 +10,7 @@ void twin_response_init(struct twin_response *r)
 	buf_init(&r->body, TWIN_ANSWER_BYTES);
 	buf_init(&r->location, TWIN_PAGE_BYTES);
 	buf_init(&r->cookie, TWIN_FIELD_BYTES);
+	buf_init(&r->range, TWIN_FIELD_BYTES);
 	buf_init(&r->form_action, TWIN_FIELD_BYTES);
 }
 
@@ -18,6 +19,7 @@ void twin_response_fini(struct twin_response *r)
 	buf_wipe(&r->body);
 	buf_wipe(&r->location);
 	buf_wipe(&r->cookie);
+	buf_free(&r->range);
 	buf_free(&r->form_action);
 }
 

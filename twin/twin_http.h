@@ -14,7 +14,7 @@ enum { TWIN_FIELD_BYTES = 16 * 1024, TWIN_PAGE_BYTES = 512 * 1024, TWIN_ANSWER_B
 struct twin_request {
 	struct span method, path, query, body, content_type;
 	struct span authorization, accept_language, origin;
-	struct span content_range, prefer;
+	struct span content_range, prefer, upload_length; /* the last: X-Upload-Content-Length */
 	struct span session; /* the sign-in cookie */
 	enum language language;
 	int64_t wall_ms;
@@ -25,6 +25,7 @@ struct twin_response {
 	const char *content_type;
 	struct buf body;
 	struct buf location, cookie;
+	struct buf range;       /* what has come of an upload: "bytes=0-N" */
 	struct buf form_action; /* the origin that a form may lead to besides this one */
 	int64_t retry_after_s;  /* -1 for none */
 	struct span retry_after; /* a text instead, or empty */

@@ -138,6 +138,14 @@ struct twin_app *twin_tenant_app(struct twin_tenant *t, struct span client_id)
 	return NULL;
 }
 
+struct twin_service *twin_tenant_service(struct twin_tenant *t, struct span email)
+{
+	for (size_t i = 0; i < t->service_count; i++)
+		if (span_equal_fold(span_of(t->services[i].email), email))
+			return &t->services[i];
+	return NULL;
+}
+
 struct twin_connector *twin_tenant_connector(struct twin_tenant *t, struct span name)
 {
 	for (size_t i = 0; i < t->connector_count; i++)

@@ -12,6 +12,7 @@
 enum {
 	TWIN_USERS_MAX = 64,
 	TWIN_APPS_MAX = 8,
+	TWIN_SERVICES_MAX = 4,
 	TWIN_REDIRECTS_MAX = 8,
 	TWIN_CONNECTORS_MAX = 8,
 	TWIN_TEXT_BYTES = 128,
@@ -42,6 +43,7 @@ enum twin_mailbox_switch {
 /* The words of the switches that code looks at, in the order of the table. */
 enum { TWIN_OFF, TWIN_ON, TWIN_RETIRED };
 enum { TWIN_ACCESS_OFF, TWIN_ACCESS_LEGACY, TWIN_ACCESS_BLOCK };
+enum { TWIN_PRODUCTION, TWIN_TESTING };
 enum { TWIN_CONSENT_USER, TWIN_CONSENT_ADMIN };
 enum { TWIN_APPLICATION_FULL, TWIN_APPLICATION_NONE };
 enum { TWIN_SECRET_VALID, TWIN_SECRET_EXPIRED };
@@ -78,6 +80,7 @@ struct twin_user {
 	int64_t grants_from_ms;        /* refresh tokens issued before this wall time do not hold */
 	int64_t newest_grant_ms;       /* when the newest refresh token was issued: where rotation is strict, the only one that holds */
 	unsigned wrong_passwords;      /* in a row */
+	int64_t google_used_ms;        /* when a refresh token of Google's was last used */
 };
 
 struct twin_app {
@@ -87,6 +90,12 @@ struct twin_app {
 	size_t redirect_count;
 	char certificate[TWIN_CERTIFICATE_BYTES]; /* DER in base64, for client assertions; empty for none */
 	char roles[TWIN_LIST_BYTES];              /* application permissions with admin consent, parted by blanks */
+};
+
+/* A service account of Google's, and what the administrators delegated to it. */
+struct twin_service {
+	char email[TWIN_ADDRESS_BYTES];
+	char delegated[TWIN_LIST_BYTES]; /* scopes, parted by blanks; empty: no domain-wide delegation */
 };
 
 /* An inbound connector (New-InboundConnector): who may bring mail to the MX host as the organisation itself. */
@@ -106,6 +115,8 @@ struct twin_tenant {
 	size_t user_count;
 	struct twin_app apps[TWIN_APPS_MAX];
 	size_t app_count;
+	struct twin_service services[TWIN_SERVICES_MAX];
+	size_t service_count;
 	int64_t values[TWIN_SWITCH_COUNT];
 };
 
@@ -121,6 +132,9 @@ MUST_CHECK enum fault twin_tenant_add_user(struct twin_tenant *, struct span add
 
 /* A registration by client id, or NULL. */
 struct twin_app *twin_tenant_app(struct twin_tenant *, struct span client_id);
+
+/* A service account by its address, or NULL. */
+struct twin_service *twin_tenant_service(struct twin_tenant *, struct span email);
 
 /* A connector by name, or NULL; the same, or a new one: NULL for a name that cannot be or one too many. */
 struct twin_connector *twin_tenant_connector(struct twin_tenant *, struct span name);

@@ -48,6 +48,10 @@ struct twin_access {
 /* FAULT_EXPIRED when its time is over, FAULT_BAD_LOGIN when it is none of ours. */
 MUST_CHECK enum fault twin_access_read(struct twin_access *out, const struct twin_keys *, struct span token, int64_t wall_ms);
 
+/* Appends any claims, which it takes, as a token signed with RS256. */
+struct json_t;
+MUST_CHECK enum fault twin_claims_put_take(struct buf *out, const struct twin_keys *, struct json_t *claims);
+
 /* Whether a list of names parted by blanks has one of that name, in any case. */
 bool twin_scope_has(struct span scopes, struct span name);
 

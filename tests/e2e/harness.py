@@ -119,6 +119,7 @@ class Twin(Process):
         super().__init__(directory, "twin", words)
         ready = dict(part.split("=", 1) for part in self.line("ready ").split()[1:])
         self.smtp_port = int(ready["smtp"].rsplit(":", 1)[1])
+        self.google_port, self.google_tls_port = (int(ready[name].rsplit(":", 1)[1]) for name in ("google", "google_tls"))
         self.url = ready["http"]
         self.ca = ready["ca"]
         self.secure_url = ready["https"]
