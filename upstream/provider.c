@@ -17,6 +17,7 @@ enum {
 	KEYS_FRESH_MS = 5 * 60 * 1000,
 	URL_BYTES_MAX = 2048,
 	ASSERTION_MS = 10 * 60 * 1000,
+	SERVICE_MS = 60 * 60 * 1000,
 };
 
 #define NONE PROVIDER_ACCOUNT_NONE
@@ -68,6 +69,7 @@ struct provider {
 	const struct provider_kind *kind;
 	struct secret *secret;
 	struct signing_key *key;
+	struct service_key service; /* empty where the secret is a client's */
 	struct fetched discovery, keys;
 	struct arena *discovered;
 	struct provider_endpoints endpoints;
@@ -182,6 +184,13 @@ static void copy_row(struct provider *p, const struct provider_row *row)
 	p->row.smtp_host = arena_copy(p->arena, row->smtp_host);
 }
 
+/* A key file tells itself from a client's secret. It was read before it was stored. */
+static void take_service(struct provider *p)
+{
+	if (span_starts(secret_borrow(p->secret), SPAN("{")) && service_key_read(&p->service, secret_borrow(p->secret)) != FAULT_OK)
+		service_key_free(&p->service);
+}
+
 struct provider *provider_new_take(struct loop *loop, struct http_client *http, const struct provider_row *row, struct secret *secret, struct signing_key *key)
 {
 	struct provider *p = calloc(1, sizeof *p);
@@ -192,6 +201,7 @@ struct provider *provider_new_take(struct loop *loop, struct http_client *http, 
 				.kind = provider_kind_named(row->kind) };
 	ASSERT(p->kind);
 	copy_row(p, row);
+	take_service(p);
 	p->discovery = (struct fetched){ .provider = p, .answer = answer_endpoints };
 	p->keys = (struct fetched){ .provider = p, .answer = answer_keys };
 	buf_init(&p->key_set, OAUTH_ANSWER_BYTES);
@@ -228,6 +238,7 @@ void provider_free(struct provider **provider)
 	answer_all(p, &p->discovery);
 	answer_all(p, &p->keys);
 	buf_free(&p->key_set);
+	service_key_free(&p->service);
 	secret_free(&p->secret);
 	signing_key_free(&p->key);
 	arena_free(&p->discovered);
@@ -284,7 +295,9 @@ struct oauth_client provider_client(const struct provider *p)
 {
 	struct span scopes = provider_is_application(p) ? p->kind->application : p->kind->scopes;
 
-	return (struct oauth_client){ p->row.client_id, secret_borrow(p->secret), p->row.scopes.size ? p->row.scopes : scopes, { "", 0 } };
+	struct span secret = p->service.key ? (struct span){ "", 0 } : secret_borrow(p->secret);
+
+	return (struct oauth_client){ p->row.client_id, secret, p->row.scopes.size ? p->row.scopes : scopes, { "", 0 } };
 }
 
 const struct signing_key *provider_key(const struct provider *p)
@@ -307,7 +320,42 @@ bool provider_prove(const struct provider *p, struct span audience, struct oauth
 
 bool provider_has_secret(const struct provider *p)
 {
-	return p->secret != NULL;
+	return p->secret && !p->service.key;
+}
+
+struct span provider_secret(const struct provider *p)
+{
+	return secret_borrow(p->secret);
+}
+
+const struct service_key *provider_service(const struct provider *p)
+{
+	return p->service.key ? &p->service : NULL;
+}
+
+/* A service account is granted Google's own scopes; those of OpenID are for people who sign in. */
+static void put_granted(struct buf *out, struct span scopes)
+{
+	struct span one;
+
+	while (span_cut(&scopes, ' ', &one))
+		if (span_starts(one, SPAN("https://")))
+			buf_print(out, "%s%.*s", out->size ? " " : "", SPAN_ARGS(one));
+}
+
+bool provider_assert(const struct provider *p, struct span address, struct span audience, struct buf *out)
+{
+	struct assertion a = { .kind = SIGNATURE_RS256, .issuer = p->service.email, .subject = address, .audience = audience, .key_id = p->service.key_id,
+			       .wall_ms = clock_wall_ms(), .life_ms = SERVICE_MS };
+	struct buf scopes;
+	bool good;
+
+	buf_init(&scopes, URL_BYTES_MAX);
+	put_granted(&scopes, provider_client(p).scope);
+	a.scope = buf_span(&scopes);
+	good = assertion_put(out, &a, p->service.key);
+	buf_free(&scopes);
+	return good;
 }
 
 static void fetch(struct provider *p, struct fetched *f, struct span url, http_done *done)

@@ -4,7 +4,7 @@
  *           else should care which.
  * Promise   provider_endpoints() and provider_keys() answer exactly once, at once when they know, or within 20 s. What was fetched is kept for a
  *           day, a failure for a minute; one fetch at a time, however many wait.
- * Owns      Its copy of the row, the client secret or key, documents fetched.
+ * Owns      Its copy of the row, the client secret, key or key file, documents fetched.
  * Refuses   Sign-in pages neither on https nor on loopback; a discovery document of another issuer; plain SMTP to anywhere but loopback.
  * See       tables/providers.def; OpenID Connect Discovery 1.0 */
 #pragma once
@@ -14,6 +14,7 @@
 #include "loop/http_client.h"
 #include "store/providers.h"
 #include "wire/oauth.h"
+#include "wire/service_key.h"
 
 struct provider;
 
@@ -62,6 +63,15 @@ bool provider_has_secret(const struct provider *);
 
 /* Its mailboxes are signed in by the application's own token instead of each owner's. */
 bool provider_is_application(const struct provider *);
+
+/* The service account whose key file the secret is, or NULL: it asks for the token of each mailbox, and nobody signs in. */
+const struct service_key *provider_service(const struct provider *);
+
+/* Puts its assertion for the mailbox at `address`, for that audience. False when `out` is full. See RFC 7523 2.1 */
+bool provider_assert(const struct provider *, struct span address, struct span audience, struct buf *out);
+
+/* The secret as it was given: a client's, or a key file. */
+struct span provider_secret(const struct provider *);
 
 /* The key with its certificate that stands for a secret, or NULL. */
 const struct signing_key *provider_key(const struct provider *);

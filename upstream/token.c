@@ -58,6 +58,7 @@ static struct token *token_new(struct tokens *all, uint64_t mailbox)
 	buf_init(&t->access, OAUTH_TOKEN_BYTES);
 	buf_init(&t->tenant, TOKEN_WHY_BYTES);
 	buf_init(&t->object, TOKEN_WHY_BYTES);
+	buf_init(&t->address, TOKEN_WHY_BYTES);
 	for (size_t i = 0; secrets_of(t, i); i++)
 		buf_init(secrets_of(t, i), OAUTH_TOKEN_BYTES);
 	timer_init(&t->timer, all->loop, tick, t);
@@ -127,6 +128,7 @@ static void token_free(struct token *t, enum fault fault)
 	buf_wipe(&t->access);
 	buf_free(&t->tenant);
 	buf_free(&t->object);
+	buf_free(&t->address);
 	free(t);
 }
 

@@ -9,7 +9,7 @@
  *             minutes, Retry-After honoured. Only when the refresh token was refused is the one before it tried, once.
  *           - A token that the mail server refused is renewed once, not again within a minute. Where that failed, it is not given out any more:
  *             whoever asks hears why, and not from the mail server that the old token is no good.
- *           - An application's own token (client credentials) goes the same way, without a refresh token and without being stored.
+ *           - An application's own token (client credentials, or a service account's for one mailbox) goes the same way, without a refresh token and without being stored.
  * Owns      What it knows of each mailbox or provider. Access tokens stay in memory until they end, wiped; refresh tokens only while one is used.
  * Refuses   Another account than the one linked, where the answer names one: FAULT_WRONG_ACCOUNT, and nothing is stored.
  * See       states: IDLE -> LOADING -> ASKING -> STORING -> IDLE, with an access token or a fault beside them */
@@ -36,6 +36,7 @@ struct token_kept {
 	struct span tenant, object; /* who signed in */
 	int64_t refresh_ends_at_ms; /* of the refresh token, wall clock, where the provider says; else 0 */
 	bool is_application;        /* nobody did: the application asks on its own behalf, and nothing is kept but in memory */
+	struct span address;        /* of the mailbox that a service account asks for */
 };
 
 struct token_host {

@@ -34,7 +34,7 @@ struct token {
 	bool used; /* somebody asked for it since it was obtained */
 
 	/* What is in use during a refresh, wiped afterwards. */
-	struct buf refresh, before, stored_refresh, stored_before, tenant, object;
+	struct buf refresh, before, stored_refresh, stored_before, tenant, object, address;
 	bool forced, tried_before, is_application;
 	int64_t forced_at_ms;
 	uint64_t refused; /* the generation that the mail server refused at last */

@@ -211,9 +211,12 @@ static void post_form(struct token *t, struct provider *p, struct span url)
 
 	buf_init(&form, FORM_BYTES_MAX);
 	buf_init(&assertion, FORM_BYTES_MAX);
-	fits = provider_prove(p, url, &client, &assertion) &&
-	       (t->is_application ? oauth_application_form(&form, &client)
-				  : oauth_refresh_form(&form, &client, buf_span(t->tried_before ? &t->before : &t->refresh)));
+	if (t->is_application && provider_service(p))
+		fits = provider_assert(p, buf_span(&t->address), url, &assertion) && oauth_assertion_form(&form, buf_span(&assertion));
+	else
+		fits = provider_prove(p, url, &client, &assertion) &&
+		       (t->is_application ? oauth_application_form(&form, &client)
+					  : oauth_refresh_form(&form, &client, buf_span(t->tried_before ? &t->before : &t->refresh)));
 	if (!fits)
 		panic("a form for a token does not fit");
 	request.body = buf_span(&form);
@@ -295,10 +298,12 @@ void tokens_loaded(struct tokens *all, uint64_t mailbox, enum fault fault, const
 	token_wipe_refresh(t);
 	buf_clear(&t->tenant);
 	buf_clear(&t->object);
+	buf_clear(&t->address);
 	buf_put(&t->refresh, kept->refresh_token);
 	buf_put(&t->before, kept->refresh_token_before);
 	buf_put(&t->tenant, kept->tenant);
 	buf_put(&t->object, kept->object);
+	buf_put(&t->address, kept->address);
 	ask(t);
 }
 

@@ -234,6 +234,10 @@ bool mailbox_has_way(const struct vault *, const struct registry_mailbox *, enum
 
 /* The one whose account signs in for it: a delegate's, or itself. */
 const struct registry_mailbox *mailbox_account(const struct vault *, const struct registry_mailbox *);
+
+/* Whether a service account asks for its token. */
+bool mailbox_service(const struct vault *, const struct registry_mailbox *);
+
 /* Whose token it signs in by (upstream/token.h). */
 uint64_t mailbox_token(const struct vault *, const struct registry_mailbox *);
 

@@ -18,7 +18,14 @@ static bool needs_sign_in(const struct vault *v, const struct registry_mailbox *
 {
 	struct provider *p = mailbox_provider(v, m);
 
-	return !p || (provider_kind(p)->account != PROVIDER_ACCOUNT_NONE && !provider_is_application(p));
+	return !p || (provider_kind(p)->account != PROVIDER_ACCOUNT_NONE && !provider_is_application(p) && !provider_service(p));
+}
+
+bool mailbox_service(const struct vault *v, const struct registry_mailbox *m)
+{
+	const struct provider *p = mailbox_provider(v, m);
+
+	return p && provider_service(p);
 }
 
 const struct registry_mailbox *mailbox_account(const struct vault *v, const struct registry_mailbox *m)

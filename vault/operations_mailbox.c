@@ -350,6 +350,8 @@ static void link_one(struct vault *v, const struct asker *asker, const json_t *j
 		asker_answer(v, asker, FAULT_FORBIDDEN, SPAN("the application signs in for every mailbox of this provider: nobody needs to"), NULL);
 	else if (m->row.delegate)
 		asker_answer_print(v, asker, FAULT_FORBIDDEN, "%.*s signs in for it: link that one", SPAN_ARGS(mailbox_account(v, m)->row.address));
+	else if (provider_service(p))
+		asker_answer(v, asker, FAULT_FORBIDDEN, SPAN("the service account signs in for every mailbox of this provider: nobody needs to"), NULL);
 	else if (!provider_row(p)->client_id.size)
 		asker_answer_print(v, asker, FAULT_FORBIDDEN, "the provider has no app registration to sign in by: `postern provider set %.*s --client-id ID`",
 				   SPAN_ARGS(provider_row(p)->name));

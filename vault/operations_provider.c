@@ -74,6 +74,7 @@ static json_t *describe(const struct vault *v, const struct registry_provider *p
 	json_put_text(j, "tenant", p->row.tenant);
 	json_put_text(j, "client_id", p->row.client_id);
 	json_put_flag(j, "client_secret", provider_has_secret(p->provider));
+	json_put_flag(j, "service_account", provider_service(p->provider) != NULL);
 	put_certificate(j, provider_key(p->provider));
 	json_put_text(j, "access", span_of(access_words[p->row.access == PROVIDER_APPLICATION]));
 	put_end(j, p);
@@ -140,6 +141,33 @@ static void read_end(struct arguments *a, struct edit *e)
 		arguments_wrong(a, FAULT_MALFORMED, "expires: a date such as 2027-01-31, or never");
 }
 
+/* A key file stands where a client's secret would, and its account where the client's number would. */
+static void read_service(struct arguments *a, struct edit *e)
+{
+	struct span file = span_trim(json_text(a->json, "service_account"));
+	struct service_key key = { 0 };
+
+	if (!arguments_has(a, "service_account"))
+		return;
+	if (arguments_has(a, "client_secret") || arguments_has(a, "client_id"))
+		arguments_wrong(a, FAULT_MALFORMED, "service_account: a service account has neither client-id nor client-secret");
+	if (!span_equal_fold(e->row.kind, SPAN("google")))
+		arguments_wrong(a, FAULT_MALFORMED, "service_account: of kind google alone");
+	if (a->fault != FAULT_OK)
+		return;
+	e->drops_secret = !file.size;
+	e->row.client_id = (struct span){ "", 0 };
+	if (file.size && service_key_read(&key, file) != FAULT_OK)
+		arguments_wrong(a, FAULT_MALFORMED,
+				"service_account: this is no key file of a service account; make one at Google Cloud console > Service accounts > Keys (JSON)");
+	if (file.size && a->fault == FAULT_OK) {
+		e->row.client_id = arena_copy(a->arena, key.email);
+		e->has_secret = true;
+		e->secret = secret_new(file);
+	}
+	service_key_free(&key);
+}
+
 static void read_settings(struct arguments *a, struct edit *e)
 {
 	struct provider_row *row = &e->row;
@@ -157,6 +185,7 @@ static void read_settings(struct arguments *a, struct edit *e)
 	arguments_choice(a, "access", "delegated application", 0, &row->access);
 	read_secret(a, e);
 	read_certificate(a, e);
+	read_service(a, e);
 	read_end(a, e);
 	if (a->fault != FAULT_OK)
 		return;
@@ -217,8 +246,8 @@ static void put_in_force(struct vault *v, struct edit *e)
 
 	e->secret = NULL;
 	e->key = NULL;
-	if (!secret && !e->drops_secret && p->provider && provider_has_secret(p->provider))
-		secret = secret_new(provider_client(p->provider).client_secret);
+	if (!secret && !e->drops_secret && p->provider && provider_secret(p->provider).size)
+		secret = secret_new(provider_secret(p->provider));
 	if (!key && !e->drops_key && p->provider && provider_key(p->provider))
 		key = signing_key_copy(provider_key(p->provider));
 	provider_free(&p->provider);

@@ -73,6 +73,8 @@ static void give(struct change *c)
 		kept.tenant = m->sign_in.tenant;
 		kept.object = m->sign_in.object;
 	}
+	if (m && mailbox_service(v, m)) /* what a person left is of no use any more */
+		kept = (struct token_kept){ .is_application = true, .address = m->row.address };
 	tokens_loaded(v->tokens, f->mailbox, m ? fault : FAULT_NOT_LINKED, &kept);
 }
 
@@ -249,10 +251,11 @@ static void changed(void *host, uint64_t mailbox, enum fault fault, struct span 
 		application_changed(v, mailbox & ~TOKEN_OF_PROVIDER, fault, why);
 		return;
 	}
-	if (!m || !m->sign_in.mailbox)
+	if (!m || (!m->sign_in.mailbox && !mailbox_service(v, m)))
 		return;
 	/* Only what needs a person outlives a restart; the rest passes by itself. */
-	note_state(v, m, oauth_needs_person(fault) ? fault : FAULT_OK, why);
+	if (m->sign_in.mailbox)
+		note_state(v, m, oauth_needs_person(fault) ? fault : FAULT_OK, why);
 	if (fault == FAULT_OK) {
 		TRAIL(&v->trail, EVENT_TOKEN_MENDED, TRAIL_TEXT("mailbox", m->row.address));
 		mailbox_mended(v, mailbox);
@@ -285,7 +288,7 @@ void refresh_start(struct vault *v)
 	while ((m = map_next(&v->registry.mailboxes, &at))) {
 		enum fault fault = fault_named(m->sign_in.fault);
 
-		if (m->sign_in.mailbox)
+		if (m->sign_in.mailbox && !mailbox_service(v, m))
 			tokens_add(v->tokens, m->row.id, m->sign_in.refreshed_at_ms, fault == FAULT_COUNT ? FAULT_OK : fault, m->sign_in.why);
 	}
 }
@@ -357,7 +360,7 @@ void refresh_wanted(struct vault *v, const struct vault_peer *peer, const struct
 	if (!q)
 		panic("out of memory");
 	*q = here;
-	if (mailbox_token(v, m) & TOKEN_OF_PROVIDER && !tokens_state(v->tokens, mailbox_token(v, m)).is_known)
+	if ((mailbox_token(v, m) & TOKEN_OF_PROVIDER || mailbox_service(v, m)) && !tokens_state(v->tokens, mailbox_token(v, m)).is_known)
 		tokens_add(v->tokens, mailbox_token(v, m), clock_wall_ms(), FAULT_OK, SPAN(""));
 	tokens_want(v->tokens, mailbox_token(v, m), w->force ? w->generation : 0, came, q, w->request);
 }

@@ -96,6 +96,11 @@ bool oauth_application_form(struct buf *out, const struct oauth_client *c)
 	return PUT_FORM(out, { "client_id", c->client_id }, { "grant_type", SPAN("client_credentials") }, { "scope", c->scope }, PROOF(c));
 }
 
+bool oauth_assertion_form(struct buf *out, struct span assertion)
+{
+	return PUT_FORM(out, { "grant_type", SPAN("urn:ietf:params:oauth:grant-type:jwt-bearer") }, { "assertion", assertion });
+}
+
 void oauth_answer_free(struct oauth_answer *a)
 {
 	json_decref(a->document);

@@ -41,6 +41,9 @@ bool oauth_device_form(struct buf *out, const struct oauth_client *);
 /* And for an application on its own behalf (RFC 6749 4.4.2): there is no refresh token. */
 bool oauth_application_form(struct buf *out, const struct oauth_client *);
 
+/* And for a service account that asks for the token of one mailbox (RFC 7523 2.1). */
+bool oauth_assertion_form(struct buf *out, struct span assertion);
+
 /* What came back. Which members are filled depends on the reader; `error` and its company only where the fault came from the provider's words. */
 struct oauth_answer {
 	struct span access_token, refresh_token, id_token, scope;

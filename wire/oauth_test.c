@@ -40,6 +40,7 @@ static void addresses_and_forms_are_written(void **state)
 	assert_put(oauth_application_form(&out, &by_certificate),
 		   "client_id=app-1&grant_type=client_credentials&scope=s&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
 		   "&client_assertion=a.b.c");
+	assert_put(oauth_assertion_form(&out, SPAN("a.b.c")), "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=a.b.c");
 	assert_put(oauth_refresh_form(&out, &by_certificate, SPAN("R")),
 		   "client_id=app-1&grant_type=refresh_token&refresh_token=R&scope=s"
 		   "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=a.b.c");

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import secrets
+import string
 import subprocess
 import urllib.error
 import urllib.parse
@@ -122,7 +123,7 @@ class MailServer:
             os.makedirs(path)
             os.chmod(path, 0o755)
         os.chmod(self.directory, 0o755)
-        self.password = secrets.token_urlsafe(18)
+        self.password = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))  # as Google makes them
         with open(os.path.join(dovecot, "passwords"), "w", encoding="utf-8") as file:
             file.write(f"{owner}:{self.password}\n")
         fill_in("dovecot/dovecot.conf", os.path.join(dovecot, "dovecot.conf"), DIRECTORY=dovecot, AUTH_PORT=auth_port)

@@ -155,6 +155,20 @@ class Upstreams(unittest.TestCase):
             sent.append(text.replace("\r\n", "\n").encode())
         self.assertEqual([without_received(mail) for mail in self.arrived(2)], sent)
 
+    def test_by_app_password_as_google_shows_it(self):
+        self.gateway = gateway = Postern(self.case, self.authority)
+        self.addCleanup(gateway.end)
+        gateway.command("org", "add", "contoso", "--way", "app-password")
+        gateway.command("provider", "add", "gmail", "--org", "contoso", "--kind", "google", "--smtp-host", "localhost", "--smtp-port",
+                        str(self.server.starttls_port), "--smtp-tls", "starttls")
+        gateway.command("mailbox", "add", ALEX, "--org", "contoso", "--provider", "gmail")
+        letters = self.server.password
+        tested, = gateway.command("mailbox", "password", ALEX, stdin=" ".join(letters[i:i + 4] for i in range(0, 16, 4)))["items"]
+        self.assertEqual((tested["way"], tested["works"]), ("app-password", True))
+        code, reply = self.send(gateway.add_client())
+        self.assertEqual(code, 250, reply)
+        self.arrived(1)
+
     def test_rotating_refresh_tokens_are_used_once_each_over_restarts(self):
         gateway = self.house()
         self.assertEqual(self.link().status, 200)
