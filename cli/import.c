@@ -71,6 +71,8 @@ static int make_provider(struct import_plan *p, struct import_plan_provider *o)
 	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
 		if (members[i].value.size)
 			json_put_text(body, members[i].name, members[i].value);
+	if (r->is_application)
+		json_put_text(body, "access", SPAN("application"));
 	put_server(body, r);
 	result = ask(p, "POST", SPAN("/api/v1/providers"), body, o->name, &o->state);
 	json_decref(body);

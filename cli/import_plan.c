@@ -75,7 +75,7 @@ static bool is_plain(const struct import_registration *r)
 
 static bool is_same(const struct import_registration *a, const struct import_registration *b)
 {
-	if (!span_equal(a->kind, b->kind) || !span_equal(a->client_id, b->client_id))
+	if (!span_equal(a->kind, b->kind) || !span_equal(a->client_id, b->client_id) || a->is_application != b->is_application)
 		return false;
 	if (is_plain(a))
 		return span_equal_fold(a->host, b->host) && a->port == b->port;
@@ -89,7 +89,8 @@ static struct import_registration registration_of(const json_t *provider)
 
 	json_whole(provider, "smtp_port", &port);
 	return (struct import_registration){ .kind = json_text(provider, "kind"), .client_id = json_text(provider, "client_id"),
-					     .tenant = json_text(provider, "tenant"), .host = json_text(provider, "smtp_host"), .port = (uint64_t)port };
+					     .tenant = json_text(provider, "tenant"), .host = json_text(provider, "smtp_host"), .port = (uint64_t)port,
+					     .is_application = span_equal(json_text(provider, "access"), SPAN("application")) };
 }
 
 static bool is_taken(const struct import_plan *p, struct span name)
@@ -150,6 +151,7 @@ static bool settle_registration(struct import_plan *p, struct import_account *a)
 
 	if (!r->kind.size)
 		return false;
+	r->is_application = a->sign_in == IMPORT_APPLICATION && span_starts(r->kind, SPAN("microsoft"));
 	if (r->client_id.size && !is_plain(r))
 		return true;
 	if (a->sign_in == IMPORT_PASSWORD && r->host.size) {

@@ -47,6 +47,7 @@ struct import_registration {
 	struct span host;                            /* of the mail server; empty: the kind's own */
 	uint64_t port;                               /* with a host */
 	bool is_implicit, is_clear;                  /* TLS from the first byte; none at all */
+	bool is_application;                         /* it signs in as itself, for any mailbox of its tenant */
 	bool is_login;                               /* passwords are given by AUTH LOGIN, since the server has no PLAIN */
 };
 

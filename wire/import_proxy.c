@@ -167,26 +167,26 @@ static bool open_one(struct import *i, const unsigned char *key, struct span sea
 	return good;
 }
 
-static bool open_with(struct import *i, struct import_account *a, struct span password, uint64_t rounds)
+bool import_proxy_open(struct import *i, struct import_account *a, struct span password, uint64_t rounds)
 {
 	unsigned char key[FERNET_KEY_BYTES];
 	bool good = fernet_stretch(key, password, a->sealed.salt, rounds) && open_one(i, key, a->sealed.refresh_token, &a->refresh_token) &&
 		    open_one(i, key, a->sealed.client_secret, &a->registration.client_secret);
 
 	secret_wipe(key, sizeof key);
-	return good;
+	if (!good)
+		return false;
+	a->sign_in = a->refresh_token.size ? IMPORT_TOKEN : a->sign_in;
+	a->sealed = (struct import_sealed){ 0 };
+	return true;
 }
 
 bool import_proxy_unseal(struct import *i, struct import_account *a, struct span password)
 {
 	const uint64_t rounds[] = { a->sealed.rounds, ROUNDS_NOW, ROUNDS_FIRST };
 
-	for (size_t at = 0; at < sizeof rounds / sizeof *rounds; at++) {
-		if ((at && rounds[at] == rounds[0]) || !open_with(i, a, password, rounds[at]))
-			continue;
-		a->sign_in = a->refresh_token.size ? IMPORT_TOKEN : a->sign_in;
-		a->sealed = (struct import_sealed){ 0 };
-		return true;
-	}
+	for (size_t at = 0; at < sizeof rounds / sizeof *rounds; at++)
+		if ((!at || rounds[at] != rounds[0]) && import_proxy_open(i, a, password, rounds[at]))
+			return true;
 	return false;
 }

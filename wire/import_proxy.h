@@ -12,5 +12,8 @@
 /* Reads the text of the file. */
 MUST_CHECK enum fault import_proxy_read(struct import *, struct span text);
 
-/* Opens what is sealed of an account; false when this is not its password. */
+/* Opens what is sealed of an account; false when this is not its password, stretched so many rounds. */
+bool import_proxy_open(struct import *, struct import_account *, struct span password, uint64_t rounds);
+
+/* The same with the rounds that the file names, and with those of its releases. */
 bool import_proxy_unseal(struct import *, struct import_account *, struct span password);

@@ -151,6 +151,7 @@ class Import(Case):
                                         "  allowedFrom: [noreply@contoso.example]\n  users:\n    - {username: scanner, password: hush-hush}\n")
         shown = self.imported(gateway, "smtp2graph", graph, "--do")
         self.assertEqual([(p["kind"], p["client_secret"], p["state"]) for p in shown["providers"]], [("microsoft", True, "made")])
+        self.assertEqual(gateway.command("provider", "show", shown["providers"][0]["name"])["access"], "application")
         self.assertEqual([(c["name"], c["networks"], c["state"]) for c in shown["clients"]], [("scanner", [], "made"), ("smtp2graph", ["192.0.2.0/24"], "made")])
         self.assertNotIn("hush-hush", json.dumps(shown))
         self.assertEqual(gateway.command("client", "show", "smtp2graph")["networks"], ["192.0.2.0/24"])
