@@ -57,6 +57,28 @@ static void show_lapses(json_t *status)
 	json_object_del(status, "lapses");
 }
 
+/* And what waits for somebody already. */
+static void show_troubles(json_t *status)
+{
+	const json_t *troubles = json_object_get(status, "troubles");
+	size_t index;
+	json_t *trouble;
+
+	if (json_array_size(troubles))
+		printf("%s\n", cli_word(CLI_WORD_TROUBLES));
+	json_array_foreach(troubles, index, trouble) {
+		printf("- ");
+		show_wrapped(text_of(trouble, "what"), INDENT);
+		printf("%*s", INDENT, "");
+		show_wrapped(text_of(trouble, "says"), INDENT);
+		printf("%*s", INDENT, "");
+		show_wrapped(text_of(trouble, "remedy"), INDENT);
+	}
+	if (json_array_size(troubles))
+		putchar('\n');
+	json_object_del(status, "troubles");
+}
+
 int cli_status(const struct cli *c)
 {
 	json_t *answer;
@@ -72,6 +94,7 @@ int cli_status(const struct cli *c)
 		free(text);
 	} else if (!result) {
 		show_lapses(answer);
+		show_troubles(answer);
 		show_record(answer);
 	}
 	json_decref(answer);

@@ -86,14 +86,14 @@ static void add_listeners(json_t *document, json_t *of_gate)
 	json_object_del(of_gate, "listeners");
 }
 
-/* What lapses stands first, whoever knows of it. */
-static void add_lapses(json_t *document, json_t *of_vault)
+/* What lapses and what is held stand first, whoever knows of it. */
+static void lift(json_t *document, json_t *of_vault, const char *name)
 {
-	json_t *lapses = json_object_get(of_vault, "lapses");
+	json_t *list = json_object_get(of_vault, name);
 
-	if (json_is_array(lapses))
-		json_array_extend(json_object_get(document, "lapses"), lapses);
-	json_object_del(of_vault, "lapses");
+	if (json_is_array(list))
+		json_array_extend(json_object_get(document, name), list);
+	json_object_del(of_vault, name);
 }
 
 /* The members of what vault and post say stand under the role's name, those of gates in a list. */
@@ -106,8 +106,10 @@ static void add_part(json_t *document, const struct gather_part *p, bool *seen_g
 		json_decref(said);
 		return;
 	}
-	if (p->role == ROLE_VAULT)
-		add_lapses(document, said);
+	if (p->role == ROLE_VAULT) {
+		lift(document, said, "lapses");
+		lift(document, said, "troubles");
+	}
 	if (p->role != ROLE_GATE) {
 		json_object_set_new(document, role_name(p->role), said);
 		return;
@@ -126,6 +128,7 @@ static void on_status(void *self, const struct gather_part *parts, size_t count)
 	bool healthy = true, seen_gate = false;
 
 	json_object_set_new(document, "lapses", json_array());
+	json_object_set_new(document, "troubles", json_array());
 	json_put_text(document, "version", SPAN(POSTERN_VERSION));
 	json_put_text(document, "public_url", site_url(v->desk->site));
 	json_put_text(document, "redirect_uri", site_redirect(v->desk->site));

@@ -434,6 +434,9 @@ static void on_done(void *self, const struct way_end *end)
 	} else if (d->body_fault) {
 		keep_damaged(p, m, d->body_fault);
 		finish(d);
+	} else if (notice_is(m) && d->held && !d->accepted && !d->end.unknown) {
+		notice_give_way(p, m, d->first_open->fault);
+		finish(d);
 	} else if (goes_up(d)) {
 		end_up(d);
 	} else if (d->retried || d->held) {

@@ -50,6 +50,75 @@ void hold_words(struct buf *out, enum fault fault, struct span text, const struc
 	}
 }
 
+/* --- telling the vault, which tells people */
+
+/* A cause that was mended while the vault was away. */
+struct untold {
+	struct untold *next;
+	uint64_t mailbox;
+	char *tenant, *text;
+	enum fault fault;
+	int64_t since_ms;
+};
+
+enum told { TOLD_HOLDS = 1, TOLD_MENDED = 2, TOLD_ALL = 3, TOLD_FORGOTTEN = 4 };
+
+static void tell(const struct cause *c, enum told state)
+{
+	const struct post *p = c->post;
+
+	if (p->vault)
+		link_send(p->vault, &MESSAGE_OF(hold_cause, .state = (uint8_t)state, .mailbox = c->mailbox, .tenant = span_of(c->tenant),
+						.fault = c->fault, .says = span_of(c->text), .since_ms = c->since_ms));
+}
+
+static void keep_untold(const struct cause *c)
+{
+	struct untold *u = calloc(1, sizeof *u);
+
+	if (!u)
+		panic("out of memory");
+	*u = (struct untold){ c->post->untold, c->mailbox, NULL, NULL, c->fault, c->since_ms };
+	mail_say(&u->tenant, span_of(c->tenant));
+	mail_say(&u->text, span_of(c->text));
+	c->post->untold = u;
+}
+
+static void tell_end(const struct cause *c, enum told state)
+{
+	if (c->post->vault)
+		tell(c, state);
+	else if (state == TOLD_MENDED)
+		keep_untold(c);
+}
+
+static void untold_free(struct untold *u)
+{
+	free(u->tenant);
+	free(u->text);
+	free(u);
+}
+
+void hold_tell_all(struct post *p)
+{
+	const struct cause *c;
+
+	while (p->untold) {
+		struct untold *u = p->untold;
+		const struct cause was = { .post = p, .mailbox = u->mailbox, .tenant = u->tenant, .text = u->text, .fault = u->fault,
+					   .since_ms = u->since_ms };
+
+		p->untold = u->next;
+		tell(&was, TOLD_MENDED);
+		untold_free(u);
+	}
+	for (size_t at = 0; (c = map_next(&p->mailbox_causes, &at));)
+		tell(c, TOLD_HOLDS);
+	for (size_t at = 0; (c = map_next(&p->tenant_causes, &at));)
+		tell(c, TOLD_HOLDS);
+	tell(&(const struct cause){ .post = p }, TOLD_ALL);
+}
+
 /* --- finding */
 
 static struct span number_span(const uint64_t *n)
@@ -146,8 +215,10 @@ static void block_lanes(struct cause *c)
 {
 	struct lane *lane;
 
-	for (size_t at = 0; (lane = next_lane(c, &at));)
+	for (size_t at = 0; (lane = next_lane(c, &at));) {
 		schedule_block(lane, true);
+		notice_flee(c->post, lane, c->fault);
+	}
 }
 
 static struct mail *oldest_of(struct cause *c)
@@ -205,12 +276,13 @@ static void cause_free(struct cause *c)
 }
 
 /* A letter under way keeps its cause: it is freed by the letter's end. */
-static void resolve(struct cause *c)
+static void resolve(struct cause *c, enum told state)
 {
 	struct post *p = c->post;
 	struct lane *lane;
 
 	trail_cause(c, EVENT_RELEASED);
+	tell_end(c, state);
 	for (size_t at = 0; (lane = next_lane(c, &at));)
 		release_lane(c, lane);
 	for (size_t at = 0; (lane = next_lane(c, &at));) {
@@ -290,7 +362,7 @@ static void probe(void *self)
 	if (c->post->is_draining)
 		return;
 	if (!m) {
-		resolve(c); /* nothing to release: the next message will find out */
+		resolve(c, TOLD_FORGOTTEN); /* nothing to release: the next message will find out */
 		return;
 	}
 	c->stage = PROBING;
@@ -304,7 +376,7 @@ static void send_first(struct cause *c)
 	struct mail *m = oldest_of(c);
 
 	if (!m) {
-		resolve(c);
+		resolve(c, TOLD_MENDED);
 		return;
 	}
 	if (c->post->is_draining) {
@@ -324,7 +396,7 @@ void hold_tried(struct post *p, struct mail *m, enum hold_end end)
 	if (!c || c->stage != FIRST || c->first != m->id)
 		return;
 	if (end == HOLD_WENT)
-		resolve(c);
+		resolve(c, TOLD_MENDED);
 	else
 		wait_for_probe(c, end == HOLD_AGAIN);
 }
@@ -371,6 +443,7 @@ void hold_begin(struct post *p, struct mail *m, const struct outcome *o, bool is
 	block_lanes(c);
 	wait_for_probe(c, false);
 	trail_cause(c, EVENT_HELD);
+	tell(c, TOLD_HOLDS);
 }
 
 void hold_recovered(struct post *p)
@@ -439,6 +512,7 @@ void hold_mailbox_state(struct post *p, const struct message_mailbox_state *m)
 		mail_say(&c->text, span_of(fault_row(FAULT_MAILBOX_DISABLED)->says[LANGUAGE_EN]));
 		block_lanes(c);
 		trail_cause(c, EVENT_HELD);
+		tell(c, TOLD_HOLDS);
 	}
 	c->never_probe = true; /* the vault says when */
 	timer_stop(&c->timer);
@@ -452,6 +526,12 @@ void hold_free(struct post *p)
 		cause_free(c);
 	for (size_t at = 0; (c = map_next(&p->tenant_causes, &at));)
 		cause_free(c);
+	while (p->untold) {
+		struct untold *u = p->untold;
+
+		p->untold = u->next;
+		untold_free(u);
+	}
 	map_free(&p->mailbox_causes);
 	map_free(&p->tenant_causes);
 }

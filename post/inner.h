@@ -24,6 +24,8 @@ struct cause;
 struct delivery;
 struct post_backup;
 struct post_probe;
+struct post_notice;
+struct untold;
 
 struct post {
 	struct loop *loop;
@@ -49,6 +51,8 @@ struct post {
 	struct map revoked;
 	/* hold.c */
 	struct map mailbox_causes, tenant_causes, mailboxes;
+	struct untold *untold; /* what was mended while the vault was away */
+	struct post_notice *notices;
 	unsigned tries;
 	struct post_backup *backup; /* under way, or NULL */
 	struct post_probe *probes;  /* under way */
@@ -168,6 +172,8 @@ void hold_mended(struct post *, uint64_t mailbox);
 void hold_mailbox_state(struct post *, const struct message_mailbox_state *);
 /* A mailbox's tenant became known. */
 void hold_named(struct post *, struct lane *);
+/* The vault is there (again): it is told of all causes. */
+void hold_tell_all(struct post *);
 void hold_free(struct post *);
 const struct cause *hold_cause_of(const struct post *, const struct mail *);
 const struct cause *hold_cause_of_lane(const struct post *, const struct lane *);
@@ -200,6 +206,23 @@ enum report_rung { REPORT_FROM_SELF = 2, REPORT_FROM_NOTICE = 3 };
 bool report_climb(struct post *, struct mail *, const struct record_envelope *, struct span body, const struct record_closing *);
 /* It is kept, and shown. */
 void report_keep(struct post *, struct mail *, const struct outcome *);
+
+/* --- expire.c: what was held for longer than the operator wants */
+void expire_sweep(struct post *);
+
+/* --- notice.c: mails of our own, as the vault words them */
+void notice_take(struct post *, const struct message_notice *);
+/* Whether a message is one. */
+bool notice_is(const struct mail *);
+/* A message is on the disk, or was not taken. */
+void notice_accepted(struct post *, struct mail *, enum fault);
+/* Its mailbox is in trouble: the vault is told, and finds another. It never begins a cause, so none is announced because of it. */
+void notice_give_way(struct post *, struct mail *, enum fault);
+/* The same of all that wait in a lane. */
+void notice_flee(struct post *, struct lane *, enum fault);
+/* Its last record is on the disk. */
+void notice_ended(struct post *, const struct mail *);
+void notice_free(struct post *);
 
 /* --- backup.c: what waits is read out, sealed under the key that the vault gave */
 void post_backup_begin(struct post *, struct link *, const struct message_call *, const json_t *arguments);

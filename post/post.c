@@ -96,8 +96,10 @@ static void on_opened(void *self, enum fault fault, struct span why)
 	struct post *p = self;
 
 	p->is_open = !fault;
-	if (p->is_open)
+	if (p->is_open) {
 		measure(p);
+		hold_tell_all(p);
+	}
 	p->ready(p->host, fault, why);
 }
 
@@ -128,6 +130,7 @@ static void on_committing(void *self, struct mail *m)
 static void on_accepted(void *self, struct mail *m, enum fault fault)
 {
 	intake_accepted(self, m, fault);
+	notice_accepted(self, m, fault);
 }
 
 static void on_turn(void *self, struct mail *m)
@@ -140,6 +143,7 @@ static void on_ended(void *self, struct mail *m)
 	struct post *p = self;
 
 	post_step(p, m->id, "gone");
+	notice_ended(p, m);
 	if (m->has_file)
 		bodies_remove(p->bodies, m->id);
 }
@@ -257,6 +261,7 @@ static void on_received(void *self, struct link *link, const struct message *m)
 	case MESSAGE_mailbox_state: post_mailbox_state(p, &m->mailbox_state); break;
 	case MESSAGE_probe: post_probe(p, &m->probe); break;
 	case MESSAGE_revoked: intake_revoked(p, &m->revoked); break;
+	case MESSAGE_notice: notice_take(p, &m->notice); break;
 	case MESSAGE_call: post_call(p, link, &m->call); break;
 	default: break;
 	}
@@ -303,6 +308,8 @@ static void post_peer(void *self, enum role peer, unsigned index, int fd)
 	*place = link_new_take(p->loop, fd, ROLE_POST, peer, index, &link_events, p);
 	if (peer == ROLE_VAULT)
 		queue_vault(p->queue);
+	if (peer == ROLE_VAULT && p->is_open)
+		hold_tell_all(p);
 	if (peer == ROLE_GATE && p->is_open && queue_intake(p->queue))
 		link_send(*place, &MESSAGE_OF(intake, .fault = queue_intake(p->queue)));
 }
@@ -354,6 +361,8 @@ static void on_sweep(void *self)
 
 	resubmit_sweep(queue_resubmit(p->queue), clock_wall_ms());
 	measure(p);
+	if (p->is_open && !p->is_draining)
+		expire_sweep(p);
 	timer_after(&p->sweep_timer, SWEEP_MS);
 }
 
@@ -377,6 +386,7 @@ static void post_free(void **self)
 		link_close(&p->desk);
 	post_backup_free(p);
 	intake_free(p);
+	notice_free(p);
 	deliver_free(p);
 	post_probes_free(p);
 	if (p->ways)

@@ -15,6 +15,7 @@ static bool give(void *self, const struct sqlite_row *r)
 		.language = sqlite_number(r, 3) == LANGUAGE_FR ? LANGUAGE_FR : LANGUAGE_EN,
 		.notice_mailbox = (uint64_t)sqlite_number(r, 4),
 		.ways = sqlite_text(r, 5),
+		.admins = sqlite_text(r, 6),
 	};
 
 	return e->each(e->self, &row);
@@ -30,7 +31,7 @@ enum fault organisations_each(struct sqlite *db, bool (*each)(void *self, const 
 enum fault organisations_add(struct sqlite *db, const struct organisation_row *o, uint64_t *id_out)
 {
 	enum fault fault = SQLITE_RUN(db, STATEMENT_ORGANISATION_ADD, VALUE_TEXT(o->name), VALUE_TEXT(o->title), VALUE_NUMBER(o->language),
-				      VALUE_NUMBER(o->notice_mailbox), VALUE_TEXT(o->ways));
+				      VALUE_NUMBER(o->notice_mailbox), VALUE_TEXT(o->ways), VALUE_TEXT(o->admins));
 
 	*id_out = (uint64_t)sqlite_last_id(db);
 	return fault;
@@ -39,7 +40,7 @@ enum fault organisations_add(struct sqlite *db, const struct organisation_row *o
 enum fault organisations_set(struct sqlite *db, const struct organisation_row *o)
 {
 	return SQLITE_RUN(db, STATEMENT_ORGANISATION_SET, VALUE_TEXT(o->title), VALUE_NUMBER(o->language), VALUE_NUMBER(o->notice_mailbox),
-			  VALUE_TEXT(o->ways), VALUE_NUMBER(o->id));
+			  VALUE_TEXT(o->ways), VALUE_TEXT(o->admins), VALUE_NUMBER(o->id));
 }
 
 enum fault organisations_remove(struct sqlite *db, uint64_t id)

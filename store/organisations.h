@@ -12,8 +12,9 @@ struct organisation_row {
 	uint64_t id;
 	struct span name, title;
 	enum language language;  /* of its administrators */
-	uint64_t notice_mailbox; /* that reports are sent from when nothing else works; 0 for none */
+	uint64_t notice_mailbox; /* that reports and notices are sent from when nothing else works; 0 for none */
 	struct span ways;        /* names of ways out, one a line; empty: `smtp` */
+	struct span admins;      /* addresses of its administrators, one a line */
 };
 
 /* All organisations by number; one added (its number is chosen), changed, removed. */

@@ -60,6 +60,8 @@ struct rig {
 	int64_t token_expires_at_ms;
 	struct message_segment_rotate rotate;
 	bool rotated;
+	unsigned noticed, causes[5]; /* answers about notices; what was told of causes, by state */
+	enum fault noticed_fault;
 	/* the desk */
 	enum fault answer_fault;
 	char answer[65536];
@@ -273,6 +275,11 @@ static inline void rig_vault_received(void *self, struct link *link, const struc
 		r->has_probed = true;
 		r->probed = (struct message_probed){ .request = m->probed.request, .fault = m->probed.fault };
 		break;
+	case MESSAGE_noticed:
+		r->noticed++;
+		r->noticed_fault = (enum fault)m->noticed.fault;
+		break;
+	case MESSAGE_hold_cause: r->causes[m->hold_cause.state % 5]++; break;
 	case MESSAGE_segment_rotated: r->rotated = m->segment_rotated.fault == FAULT_OK; break;
 	default: break;
 	}

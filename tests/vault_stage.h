@@ -67,6 +67,9 @@ struct stage {
 	uint64_t mended_mailbox;
 	bool state_enabled;
 	bool rewraps; /* post answers a rotation at once */
+	unsigned notices;                 /* handed to post */
+	enum fault notice_fault;          /* what post says of them; FAULT_COUNT: nothing */
+	char notice_from[200], notice_to[400], notice_text[16384];
 	enum fault probe_fault; /* what post finds when it signs in */
 	unsigned probes;
 	uint8_t probe_way;
@@ -120,6 +123,28 @@ static inline void stage_on_authorized(struct stage *s, const struct message_aut
 	buf_put(&s->grant_bytes, m->grant);
 }
 
+/* The text of a notice, decoded; its recipients parted by blanks. */
+static inline void stage_on_notice(struct stage *s, struct link *link, const struct message_notice *m)
+{
+	size_t at = span_find(m->body, SPAN("\r\n\r\n"));
+	struct span rest = m->recipients, line, body = span_slice(m->body, at + 4, m->body.size);
+	struct buf text;
+
+	s->notices++;
+	stage_copy(s->notice_from, sizeof s->notice_from, m->from);
+	s->notice_to[0] = 0;
+	for (unsigned i = 0; message_list_next(&rest, &line); i++)
+		if (i % 3 == 0)
+			snprintf(s->notice_to + strlen(s->notice_to), sizeof s->notice_to - strlen(s->notice_to), "%s%.*s", i ? " " : "", SPAN_ARGS(line));
+	buf_init(&text, sizeof s->notice_text);
+	while (body.size && span_cut(&body, '\n', &line) && span_trim(line).size)
+		assert_true(text_from_base64(&text, span_trim(line)));
+	stage_copy(s->notice_text, sizeof s->notice_text, buf_span(&text));
+	buf_free(&text);
+	if (s->notice_fault != FAULT_COUNT)
+		link_send(link, &MESSAGE_OF(noticed, .id = m->id, .fault = s->notice_fault));
+}
+
 static inline void stage_on_message(void *self, struct link *link, const struct message *m)
 {
 	struct stage *s = self;
@@ -151,6 +176,7 @@ static inline void stage_on_message(void *self, struct link *link, const struct 
 		if (s->rewraps)
 			link_send(link, &MESSAGE_OF(segment_rotated, .key_id = m->segment_rotate.key_id));
 		break;
+	case MESSAGE_notice: stage_on_notice(s, link, &m->notice); break;
 	case MESSAGE_revoked:
 		s->revoked_at_ms = m->revoked.at_ms;
 		s->gate_revoked += link == s->gate;

@@ -26,9 +26,11 @@ struct backup;
 struct consents;
 struct devices;
 struct lookout;
+struct notices;
 struct probe;
 struct refusals;
 struct rotation;
+struct troubles;
 
 /* Something that waits for an answer from outside. It stands in the vault's list so that whoever ends the vault frees it. */
 struct vault_pending {
@@ -83,6 +85,8 @@ struct vault {
 	struct rotation *rotation;
 	struct backup *backup; /* under way, or NULL */
 	struct lookout *lookout;
+	struct troubles *troubles;
+	struct notices *notices;
 	struct arena *certificate_arena;
 	struct vault_certificate *certificates;
 	size_t certificate_count;
@@ -231,6 +235,8 @@ struct provider *mailbox_provider(const struct vault *, const struct registry_ma
 size_t mailbox_ways(const struct vault *, const struct registry_mailbox *, enum way out[WAY_END]);
 /* What it signs in with is there: an account was linked, or its provider knows none; an app password was set. */
 bool mailbox_has_way(const struct vault *, const struct registry_mailbox *, enum way);
+/* Whose trouble may be that of many: the tenant that signed in, else the provider's; empty where there is no provider. */
+struct span mailbox_tenant(const struct vault *, const struct registry_mailbox *);
 
 /* The one whose account signs in for it: a delegate's, or itself. */
 const struct registry_mailbox *mailbox_account(const struct vault *, const struct registry_mailbox *);

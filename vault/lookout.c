@@ -1,4 +1,5 @@
 #include "vault/lapse.h"
+#include "vault/notices.h"
 
 #include "base/clock.h"
 #include "base/metric.h"
@@ -10,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOOK_MS = 60 * 60 * 1000, SOON_MS = 1000, KEY_BYTES = 1024, ROWS_MAX = 10000 };
+enum { LOOK_MS = 60 * 60 * 1000, SOON_MS = 1000, KEY_BYTES = 1024, ROWS_MAX = 10000, DATE_BYTES = 10 };
 
 /* Of what people were warned: the fewest days ahead, by what and of what. */
 struct warned {
@@ -76,16 +77,17 @@ struct found {
 	struct warning_row *rows; /* to put; without a stage, to remove */
 	size_t row_count;
 	int64_t now_ms;
+	struct notices_draft draft;
 };
 
 static enum fault store(struct change *c, struct sqlite *db)
 {
-	const struct found *f = c->data;
+	struct found *f = c->data;
 	enum fault fault = FAULT_OK;
 
 	for (size_t i = 0; i < f->row_count && fault == FAULT_OK; i++)
 		fault = f->rows[i].stage ? warnings_put(db, &f->rows[i]) : warnings_remove(db, &f->rows[i]);
-	return fault;
+	return fault == FAULT_OK ? notices_store(&f->draft, db) : fault;
 }
 
 static void say(struct vault *v, const struct lapse *l, int64_t now_ms)
@@ -126,6 +128,7 @@ static void stored(struct change *c)
 			forget(l, &f->rows[i]);
 	for (size_t i = 0; i < f->lapse_count; i++)
 		say(v, &f->lapses[i], f->now_ms);
+	notices_stored(v, &f->draft);
 	if (f->row_count == ROWS_MAX)
 		lookout_soon(v);
 }
@@ -176,6 +179,35 @@ static void compare_all(struct lookout *l, struct change *c)
 	arena_free(&arena);
 }
 
+static void put_piece(const struct vault *v, const void *self, enum language language, struct buf *out)
+{
+	const struct lapse *l = self;
+	char memory[64];
+	struct buf date, remedy;
+
+	buf_over(&date, memory, sizeof memory);
+	buf_init(&remedy, REMEDY_BYTES_MAX);
+	text_date(&date, l->ends_at_ms);
+	buf_put(out, span_slice(buf_span(&date), 0, DATE_BYTES));
+	buf_put(out, language == LANGUAGE_FR ? SPAN(" : ") : SPAN(": "));
+	lapse_put_says(l, language, out);
+	lapse_put_remedy(l, language, &remedy);
+	buf_put(out, SPAN("\n  "));
+	notices_put_word(out, NOTICE_WORD_REMEDY, language, buf_span(&remedy));
+	buf_put(out, SPAN("\n"));
+	buf_free(&remedy);
+}
+
+static void word(struct vault *v, struct change *c)
+{
+	struct found *f = c->data;
+	struct notice_piece *pieces = arena_take(c->arena, (f->lapse_count + 1) * sizeof *pieces);
+
+	for (size_t i = 0; i < f->lapse_count; i++)
+		pieces[i] = (struct notice_piece){ f->lapses[i].organisation, f->lapses[i].mailbox, &f->lapses[i], put_piece };
+	notices_word(v, &f->draft, c->arena, NOTICE_LAPSE, pieces, f->lapse_count);
+}
+
 struct soonest {
 	int64_t ends_at_ms[LAPSE_KIND_COUNT];
 };
@@ -218,6 +250,7 @@ static void look(void *self)
 		change_drop(&c);
 		return;
 	}
+	word(l->vault, c);
 	l->is_busy = true;
 	change_run_take(c);
 }

@@ -36,6 +36,16 @@ const struct registry_mailbox *mailbox_account(const struct vault *v, const stru
 	return delegate && delegate->row.provider == m->row.provider ? delegate : m;
 }
 
+struct span mailbox_tenant(const struct vault *v, const struct registry_mailbox *m)
+{
+	const struct registry_mailbox *account = mailbox_account(v, m);
+	const struct provider *p = mailbox_provider(v, m);
+
+	if (account->sign_in.tenant.size || !p)
+		return account->sign_in.tenant;
+	return provider_row(p)->tenant.size ? provider_row(p)->tenant : provider_row(p)->name;
+}
+
 uint64_t mailbox_token(const struct vault *v, const struct registry_mailbox *m)
 {
 	struct provider *p = mailbox_provider(v, m);

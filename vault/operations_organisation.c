@@ -45,6 +45,7 @@ static json_t *describe(const struct vault *v, const struct organisation_row *ro
 	json_put_text(j, "language", span_of(language_name(row->language)));
 	json_put_text(j, "notice_mailbox", notice ? notice->row.address : (struct span){ "", 0 });
 	operations_put_lines(j, "way", row->ways.size ? row->ways : way_name(WAY_SMTP));
+	operations_put_lines(j, "admin", row->admins);
 	json_put_whole(j, "providers", n.providers);
 	json_put_whole(j, "mailboxes", n.mailboxes);
 	json_put_whole(j, "clients", n.clients);
@@ -59,6 +60,7 @@ static void read_settings(struct vault *v, struct arguments *a, struct organisat
 	arguments_line(a, "title", &row->title);
 	arguments_language(a, "language", &row->language);
 	arguments_list(a, "way", ARGUMENTS_WAY, &row->ways);
+	arguments_list(a, "admin", ARGUMENTS_ADDRESS, &row->admins);
 	if (!arguments_has(a, "notice_mailbox"))
 		return;
 	arguments_address(a, "notice_mailbox", true, &notice);

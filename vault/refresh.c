@@ -302,13 +302,6 @@ struct question {
 	enum way way;
 };
 
-static struct span tenant_of(const struct registry_mailbox *m, const struct provider *p)
-{
-	if (m->sign_in.tenant.size)
-		return m->sign_in.tenant;
-	return provider_row(p)->tenant.size ? provider_row(p)->tenant : provider_row(p)->name;
-}
-
 static void answer(struct vault *v, const struct question *q, const struct token_answer *a)
 {
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, q->mailbox);
@@ -321,7 +314,7 @@ static void answer(struct vault *v, const struct question *q, const struct token
 		t.port = provider_port(p);
 		t.tls = (uint8_t)provider_tls(p);
 		t.mechanism = (uint8_t)provider_mechanism(p);
-		t.tenant = tenant_of(mailbox_account(v, m), p);
+		t.tenant = mailbox_tenant(v, m);
 	}
 	if (m) {
 		t.user = mailbox_account(v, m)->row.address;

@@ -46,6 +46,7 @@ struct organisation_row registry_copy_organisation(struct arena *a, const struct
 	copy.name = arena_copy(a, row->name);
 	copy.title = arena_copy(a, row->title);
 	copy.ways = arena_copy(a, row->ways);
+	copy.admins = arena_copy(a, row->admins);
 	return copy;
 }
 

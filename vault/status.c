@@ -1,6 +1,7 @@
-#include "vault/inner.h"
+#include "vault/notices.h"
+#include "vault/troubles.h"
 
-enum { ATTENTION_MAX = 50, LAPSES_MAX = 50 };
+enum { ATTENTION_MAX = 50, LAPSES_MAX = 50, TROUBLES_MAX = 50 };
 
 static void put_attention(struct vault *v, json_t *list, const struct registry_mailbox *m, enum language language)
 {
@@ -34,6 +35,8 @@ static void status(struct vault *v, const struct asker *asker, const json_t *arg
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		json_put_whole(mailboxes, names[i], counts[i]);
 	json_object_set_new(result, "lapses", lookout_describe(v, asker->language, LAPSES_MAX));
+	json_object_set_new(result, "troubles", troubles_describe(v, asker->language, TROUBLES_MAX));
+	json_put_whole(result, "notices_waiting", (int64_t)notices_count(v));
 	json_put_whole(result, "organisations", (int64_t)map_count(&v->registry.organisations));
 	json_put_whole(result, "providers", (int64_t)map_count(&v->registry.providers));
 	json_object_set_new(result, "mailboxes", mailboxes);

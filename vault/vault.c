@@ -1,5 +1,7 @@
 #include "vault/vault.h"
 #include "vault/inner.h"
+#include "vault/notices.h"
+#include "vault/troubles.h"
 
 #include "base/clock.h"
 #include "base/panic.h"
@@ -75,6 +77,8 @@ static void on_message(void *self, struct link *link, const struct message *m)
 	case MESSAGE_segment_key_wanted: segments_key_wanted(v, peer, &m->segment_key_wanted); break;
 	case MESSAGE_segment_unwrap: segments_unwrap(v, peer, &m->segment_unwrap); break;
 	case MESSAGE_segment_rotated: rotate_post_done(v, peer, &m->segment_rotated); break;
+	case MESSAGE_hold_cause: troubles_told(v, &m->hold_cause); break;
+	case MESSAGE_noticed: notices_taken(v, &m->noticed); break;
 	case MESSAGE_call: operations_call(v, peer, &m->call); break;
 	case MESSAGE_answer: vault_backup_answered(v, peer, &m->answer); break;
 	case MESSAGE_probed: probe_answered(v, &m->probed); break;
@@ -127,6 +131,7 @@ static void vault_peer_came(void *self, enum role role, unsigned index, int fd)
 	v->peers[v->peer_count++] = peer;
 	if (role != ROLE_POST)
 		return;
+	troubles_post_came(v);
 	authorize_tell(v, peer);
 	mailbox_tell_all(v, peer);
 	rotate_post_came(v, peer);
@@ -295,6 +300,7 @@ static void each_minute(void *self)
 	consent_tidy(v);
 	authorize_store_use(v);
 	mailbox_count(v);
+	notices_send(v);
 	timer_after(&v->minute, MINUTE_MS);
 }
 
@@ -350,6 +356,8 @@ static void vault_free(void **self)
 	rotate_free(v);
 	vault_backup_free(v);
 	lookout_free(v);
+	troubles_free(v);
+	notices_free(v);
 	device_free(v);
 	consent_free(v);
 	refusals_free(v);
@@ -407,6 +415,10 @@ static enum fault vault_start(void **self_out, struct loop *loop, const struct r
 		open_outside(v, s);
 		fault = make_providers(v);
 	}
+	if (fault == FAULT_OK)
+		fault = notices_start(v);
+	if (fault == FAULT_OK)
+		fault = troubles_start(v);
 	if (fault == FAULT_OK)
 		fault = lookout_start(v);
 	if (fault != FAULT_OK) {

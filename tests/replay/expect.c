@@ -113,6 +113,16 @@ static void expect_mailbox(struct play *p, const struct scenario_line *line)
 	buf_wipe(&result);
 }
 
+static void expect_notices(struct play *p, const struct scenario_line *line)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < p->noticed_count; i++)
+		if (span_equal_fold(span_of(p->notices[i].address), line->words[1]))
+			count = p->notices[i].count;
+	expect_count(p, line, count);
+}
+
 void script_expect(struct play *p, const struct scenario_line *line)
 {
 	struct span what = line->words[0];
@@ -125,6 +135,8 @@ void script_expect(struct play *p, const struct scenario_line *line)
 			play_complain(p, line, "it was %llu", (unsigned long long)line->most);
 	} else if (span_equal(what, SPAN("flood")) && line->count == 3) {
 		expect_flood(p, line);
+	} else if (span_equal(what, SPAN("notices")) && line->count == 3) {
+		expect_notices(p, line);
 	} else if (span_equal(what, SPAN("mailbox")) && line->count == 3) {
 		expect_mailbox(p, line);
 	} else if (span_equal(what, SPAN("said")) && line->count > 2) {

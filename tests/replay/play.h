@@ -12,7 +12,7 @@
 #include "tests/replay/house.h"
 #include "tests/replay/scenario.h"
 
-enum { PLAY_DUE_MAX = 256, PLAY_MAILBOXES_MAX = 60 };
+enum { PLAY_DUE_MAX = 256, PLAY_MAILBOXES_MAX = 60, PLAY_NOTICED_MAX = 100 };
 
 struct play {
 	struct scenario scenario;
@@ -26,6 +26,11 @@ struct play {
 	struct ledger ledger;
 	char mailboxes[PLAY_MAILBOXES_MAX][128], password[256]; /* the first is the usual sender */
 	size_t mailbox_count;
+	struct {
+		char address[128];
+		size_t count;
+	} notices[PLAY_NOTICED_MAX]; /* mails of Postern's own that arrived, by recipient */
+	size_t noticed_count;
 	int64_t begun_ms, until_ms;
 	uint64_t begun_step;
 	const struct scenario_line *failing; /* the line whose power cut is due when a disk says so; NULL: none */

@@ -361,12 +361,34 @@ void script_prepare(struct play *p, const struct scenario_line *line)
 
 /* --- what became of it */
 
+static void count_notice(struct play *p, struct span recipients)
+{
+	struct span word;
+	size_t at;
+
+	while (span_cut(&recipients, ' ', &word)) {
+		for (at = 0; at < p->noticed_count && !span_equal_fold(span_of(p->notices[at].address), word); at++)
+			;
+		if (at == PLAY_NOTICED_MAX) {
+			play_complain(p, NULL, "too many people are told something");
+			return;
+		}
+		if (at == p->noticed_count)
+			snprintf(p->notices[p->noticed_count++].address, sizeof p->notices[0].address, "%.*s", SPAN_ARGS(word));
+		p->notices[at].count++;
+	}
+}
+
 static void on_mail(void *self, const struct cloud_mail *mail)
 {
 	struct play *p = self;
 	struct span subject = ledger_field(mail->bytes, SPAN("subject:"));
 	bool is_report = span_starts_fold(ledger_field(mail->bytes, SPAN("auto-submitted:")), SPAN("auto-"));
 
+	if (span_equal(ledger_field(mail->bytes, SPAN("x-postern-report:")), SPAN("notice"))) {
+		count_notice(p, mail->recipients);
+		return;
+	}
 	if (is_report ? flood_reported(p->flood, mail->bytes) : flood_arrived(p->flood, subject, world_ms() - clock_wall_ms() + mail->taken_at_ms))
 		return;
 	if (!ledger_arrived(&p->ledger, mail->recipients, mail->bytes))
