@@ -3,9 +3,13 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* Gone is noticed within a minute. */
+enum { KEEPALIVE_IDLE_S = 30, KEEPALIVE_BETWEEN_S = 10, KEEPALIVE_COUNT = 3 };
 
 socklen_t socket_name(struct sockaddr_storage *out, const struct address *a)
 {
@@ -94,6 +98,20 @@ static int bind_source(int fd, const struct address *source)
 	return bind(fd, (struct sockaddr *)&name, size);
 }
 
+/* A peer that is gone without a word, or whose last word was lost on the way, would be waited for as long as RFC 5321 lets a reply take: ten minutes. */
+static void keep_alive(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = { { SOL_SOCKET, SO_KEEPALIVE, 1 },
+			{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
+			{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_BETWEEN_S },
+			{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT } };
+
+	for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
+}
+
 int socket_connect(const struct address *to, const struct address *source)
 {
 	struct sockaddr_storage name;
@@ -102,6 +120,8 @@ int socket_connect(const struct address *to, const struct address *source)
 
 	if (fd < 0)
 		return -1;
+	if (to->family != ADDRESS_PATH)
+		keep_alive(fd);
 	if ((!source || is_any(source) || !bind_source(fd, source)) &&
 	    (!connect(fd, (struct sockaddr *)&name, size) || errno == EINPROGRESS))
 		return fd;

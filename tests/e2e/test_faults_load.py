@@ -99,7 +99,10 @@ class Load(Case):
         # One whose connection fell silent waits a minute before it begins anew.
         wait_until("the senders end", lambda: self.senders.process.poll() is not None, 4 * PATIENCE)
         self.assertEqual(self.senders.process.returncode, 0, self.senders.log()[-2000:])
-        wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
+        try:
+            wait_until("the queue is empty", lambda: self.gateway.command("queue", "list")["items"] == [], 4 * PATIENCE)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {json.dumps(self.gateway.command('queue', 'list')['items'][:5], indent=1)}") from None
 
     def check(self, duplicates=0, *more):
         """Everything that the ledger complains of, but for further copies as many as connections were cut behind a dot."""
