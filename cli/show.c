@@ -212,8 +212,11 @@ static bool is_list_of_objects(const json_t *value)
 	return json_is_array(value) && json_is_object(json_array_get(value, 0));
 }
 
-static bool is_link(const json_t *value)
+/* And a command for another shell. */
+static bool is_link(const char *name, const json_t *value)
 {
+	if (!strcmp(name, "command"))
+		return json_is_string(value);
 	return json_is_string(value) && strstr(json_string_value(value), "://") && !strchr(json_string_value(value), ' ');
 }
 
@@ -249,7 +252,7 @@ void show_record(const json_t *object)
 		}
 		printf("%s:%*s", name, (int)(widest - strlen(name) + 1), "");
 		/* A link must stay one word that can be copied: it is printed whole, on a line of its own where it is long. */
-		if (is_link(value)) {
+		if (is_link(name, value)) {
 			printf("%s%s\n", json_string_length(value) + widest + 2 > SHOW_COLUMNS ? "\n" : "", json_string_value(value));
 			continue;
 		}

@@ -32,7 +32,7 @@ static void lacking(const char *what, const char *why)
 
 /* --- sets of roles, from the rows */
 
-enum way { ACCEPT, CONNECT };
+enum way { ACCEPT, CONNECT, CONNECT_FROM };
 
 enum role_set {
 	ALL = ROLE_GATE | ROLE_VAULT | ROLE_POST | ROLE_DESK,
@@ -49,7 +49,11 @@ enum role_set {
 #include "tables/confine.def"
 	,
 	CONNECTING = 0
-#define NETWORK(role, way, ...) | (way == CONNECT ? ROLE_##role : 0)
+#define NETWORK(role, way, ...) | (way != ACCEPT ? ROLE_##role : 0)
+#include "tables/confine.def"
+	,
+	CHOOSING_SOURCE = 0
+#define NETWORK(role, way, ...) | (way == CONNECT_FROM ? ROLE_##role : 0)
 #include "tables/confine.def"
 };
 
@@ -62,6 +66,7 @@ enum {
 	RIGHT_IOCTL_DEVICE = 1 << 15,
 	NET_BIND = 1 << 0,
 	NET_CONNECT = 1 << 1,
+	RULE_NET_PORT = 2,
 	SCOPE_ABSTRACT_SOCKETS = 1 << 0,
 	SCOPE_SIGNALS = 1 << 1,
 };
@@ -139,14 +144,26 @@ static bool landlock_allow(int ruleset, const char *path, uint64_t rights)
 	return result == 0;
 }
 
-static bool landlock_allow_all(int ruleset, enum role role, const char *directory, uint64_t deniable_rights)
+/* Port 0: an address may be bound, a port may not be chosen. There is no call to listen with. */
+static bool landlock_allow_source(int ruleset)
+{
+	const struct {
+		uint64_t rights, port;
+	} any_port = { NET_BIND, 0 };
+
+	return !syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &any_port, 0);
+}
+
+static bool landlock_allow_all(int ruleset, enum role role, const char *directory, const struct ruleset *denied)
 {
 	const struct place *place = place_of(role);
 
 	for (size_t i = 0; i < sizeof files_outside / sizeof *files_outside; i++)
 		if (files_outside[i].roles & role && !landlock_allow(ruleset, files_outside[i].path, files_outside[i].rights))
 			lacking(files_outside[i].path, strerror(errno));
-	return !place || !directory || landlock_allow(ruleset, directory, place->rights & deniable_rights);
+	if (role & CHOOSING_SOURCE && denied->net & NET_BIND && !landlock_allow_source(ruleset))
+		return false;
+	return !place || !directory || landlock_allow(ruleset, directory, place->rights & denied->files);
 }
 
 static void landlock_only(enum role role, const char *directory)
@@ -163,7 +180,7 @@ static void landlock_only(enum role role, const char *directory)
 	denied = deniable(role, version);
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &denied,
 			       version < (long)(sizeof sizes / sizeof *sizes) ? sizes[version] : sizeof denied, 0);
-	if (ruleset < 0 || !landlock_allow_all(ruleset, role, directory, denied.files) ||
+	if (ruleset < 0 || !landlock_allow_all(ruleset, role, directory, &denied) ||
 	    syscall(SYS_landlock_restrict_self, ruleset, 0))
 		lacking("landlock", strerror(errno));
 	if (ruleset >= 0)

@@ -4,10 +4,12 @@
 #include "base/rand.h"
 #include "loop/address.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <time.h>
 
 enum { PEM_BYTES = 16 * 1024, SERVER_DAYS = 397, AUTHORITY_DAYS = 3650, DAY_SECONDS = 86400, NAMES_BYTES = 4096 };
 
@@ -147,6 +149,82 @@ enum fault certificate_for(struct certificate_pair *out, const struct certificat
 	EVP_PKEY_free(key);
 	EVP_PKEY_free(signer);
 	return good ? FAULT_OK : FAULT_MALFORMED;
+}
+
+/* Never asks anybody at a terminal. */
+static int no_password(char *text, int size, int writes, void *self)
+{
+	return -1;
+}
+
+static EVP_PKEY *read_plain_key(struct span pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem.size ? pem.at : "", (int)pem.size);
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+
+	BIO_free(bio);
+	return key;
+}
+
+/* All certificates of a text, written anew; the first is given back. */
+static X509 *copy_chain(struct span pem, BIO *to)
+{
+	BIO *bio = BIO_new_mem_buf(pem.size ? pem.at : "", (int)pem.size);
+	X509 *leaf = NULL, *next;
+
+	while (bio && (next = PEM_read_bio_X509(bio, NULL, no_password, NULL))) {
+		PEM_write_bio_X509(to, next);
+		if (leaf)
+			X509_free(next);
+		else
+			leaf = next;
+	}
+	BIO_free(bio);
+	return leaf;
+}
+
+enum fault certificate_read(struct certificate_pair *out, struct span pem, const char **why_out)
+{
+	BIO *chain = BIO_new(BIO_s_mem()), *secret = BIO_new(BIO_s_secmem());
+	X509 *leaf = pem.size < PEM_BYTES * 4 && chain ? copy_chain(pem, chain) : NULL;
+	EVP_PKEY *key = leaf ? read_plain_key(pem) : NULL;
+
+	init_pair(out);
+	*why_out = !leaf ? "there is no certificate in it" : !key ? "there is no key in it that opens without a password" : NULL;
+	if (!*why_out && X509_check_private_key(leaf, key) != 1)
+		*why_out = "the key is that of another certificate";
+	if (!*why_out && !(put_bio(chain, &out->certificate_pem) && secret && PEM_write_bio_PrivateKey(secret, key, NULL, NULL, 0, NULL, NULL) &&
+			   put_bio(secret, &out->key_pem)))
+		*why_out = "the chain is longer than any";
+	ERR_clear_error();
+	X509_free(leaf);
+	EVP_PKEY_free(key);
+	BIO_free(chain);
+	BIO_free(secret);
+	return *why_out ? FAULT_MALFORMED : FAULT_OK;
+}
+
+bool certificate_says(struct certificate_facts *out, struct span certificate_pem)
+{
+	X509 *x = read_certificate(certificate_pem);
+	GENERAL_NAMES *names = x ? X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL) : NULL;
+	struct tm end = { 0 };
+
+	*out = (struct certificate_facts){ 0 };
+	buf_init(&out->names, NAMES_BYTES);
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+		if (name->type == GEN_DNS)
+			buf_print(&out->names, "%s%.*s", out->names.size ? " " : "", ASN1_STRING_length(name->d.dNSName),
+				  (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+	}
+	if (x && ASN1_TIME_to_tm(X509_get0_notAfter(x), &end))
+		out->ends_at_ms = (int64_t)timegm(&end) * 1000;
+	ERR_clear_error();
+	GENERAL_NAMES_free(names);
+	X509_free(x);
+	return x != NULL;
 }
 
 void certificate_pair_free(struct certificate_pair *p)

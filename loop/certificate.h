@@ -20,5 +20,18 @@ MUST_CHECK enum fault certificate_authority(struct certificate_pair *out, const 
 MUST_CHECK enum fault certificate_for(struct certificate_pair *out, const struct certificate_pair *authority, const struct span *names, size_t name_count,
 				      bool rsa);
 
+/* A certificate with its chain and key from one text, in any order, as people keep them. `names` are its host names, parted by blanks. */
+struct certificate_facts {
+	struct buf names;
+	int64_t ends_at_ms;
+};
+
+/* Reads `pem`: the certificates go into `out`, the leaf first as it stands there, the key beside. FAULT_MALFORMED with `why_out`: no certificate, no key
+ * that opens without a password, or a key of another certificate. */
+MUST_CHECK enum fault certificate_read(struct certificate_pair *out, struct span pem, const char **why_out);
+
+/* What a certificate says; false for a text that is none. `names` is initialised by the callee. */
+bool certificate_says(struct certificate_facts *out, struct span certificate_pem);
+
 /* Wipes and frees both. */
 void certificate_pair_free(struct certificate_pair *);

@@ -184,7 +184,15 @@ static void on_named(void *self, uint64_t mailbox, struct span tenant, struct sp
 	hold_named(p, lane);
 }
 
-static const struct way_events way_events = { .token_wanted = on_token_wanted, .named = on_named };
+static void on_seen(void *self, uint64_t mailbox, struct span address)
+{
+	struct post *p = self;
+
+	if (p->vault)
+		link_send(p->vault, &MESSAGE_OF(address_seen, .mailbox = mailbox, .address = address));
+}
+
+static const struct way_events way_events = { .token_wanted = on_token_wanted, .named = on_named, .seen = on_seen };
 
 int64_t post_now_ms(const struct post *p)
 {

@@ -23,6 +23,11 @@ static bool give(void *self, const struct sqlite_row *r)
 		.mechanism = sqlite_number(r, 11),
 		.access = sqlite_number(r, 12),
 		.secret_ends_at_ms = sqlite_number(r, 13),
+		.source = sqlite_text(r, 14),
+		.certificate = sqlite_text(r, 15),
+		.seen_address = sqlite_text(r, 16),
+		.registered_address = sqlite_text(r, 17),
+		.address_changed_at_ms = sqlite_number(r, 18),
 	};
 
 	return e->each(e->self, &row);
@@ -40,7 +45,8 @@ enum fault providers_add(struct sqlite *db, const struct provider_row *p, uint64
 	enum fault fault = SQLITE_RUN(db, STATEMENT_PROVIDER_ADD, VALUE_NUMBER(p->organisation), VALUE_TEXT(p->name), VALUE_TEXT(p->kind),
 				      VALUE_TEXT(p->tenant), VALUE_TEXT(p->client_id), VALUE_TEXT(p->issuer), VALUE_TEXT(p->scopes),
 				      VALUE_TEXT(p->smtp_host), VALUE_NUMBER(p->smtp_port), VALUE_NUMBER(p->smtp_tls), VALUE_NUMBER(p->mechanism),
-				      VALUE_NUMBER(p->access), VALUE_NUMBER(p->secret_ends_at_ms));
+				      VALUE_NUMBER(p->access), VALUE_NUMBER(p->secret_ends_at_ms), VALUE_TEXT(p->source), VALUE_TEXT(p->certificate),
+				      VALUE_TEXT(p->registered_address));
 
 	*id_out = (uint64_t)sqlite_last_id(db);
 	return fault;
@@ -50,7 +56,14 @@ enum fault providers_set(struct sqlite *db, const struct provider_row *p)
 {
 	return SQLITE_RUN(db, STATEMENT_PROVIDER_SET, VALUE_TEXT(p->tenant), VALUE_TEXT(p->client_id), VALUE_TEXT(p->issuer),
 			  VALUE_TEXT(p->scopes), VALUE_TEXT(p->smtp_host), VALUE_NUMBER(p->smtp_port), VALUE_NUMBER(p->smtp_tls),
-			  VALUE_NUMBER(p->mechanism), VALUE_NUMBER(p->access), VALUE_NUMBER(p->secret_ends_at_ms), VALUE_NUMBER(p->id));
+			  VALUE_NUMBER(p->mechanism), VALUE_NUMBER(p->access), VALUE_NUMBER(p->secret_ends_at_ms), VALUE_TEXT(p->source),
+			  VALUE_TEXT(p->certificate), VALUE_TEXT(p->registered_address), VALUE_NUMBER(p->id));
+}
+
+enum fault providers_see(struct sqlite *db, const struct provider_row *p)
+{
+	return SQLITE_RUN(db, STATEMENT_PROVIDER_SEEN, VALUE_TEXT(p->seen_address), VALUE_TEXT(p->registered_address),
+			  VALUE_NUMBER(p->address_changed_at_ms), VALUE_NUMBER(p->id));
 }
 
 enum fault providers_remove(struct sqlite *db, uint64_t id)

@@ -15,10 +15,17 @@ struct provider_row {
 	int64_t smtp_tls, mechanism;                                          /* as in message `token`; -1: as its kind has it */
 	int64_t access;                                                       /* 0 each owner's own sign-in, 1 the application's */
 	int64_t secret_ends_at_ms;                                            /* wall clock; 0: nobody said, -1: never */
+	/* of a connector */
+	struct span source;               /* the address to go out from; empty: any of IPv4 */
+	struct span certificate;          /* PEM, the leaf first; empty: it is known by its address */
+	struct span seen_address;         /* which the provider saw last; empty: none yet */
+	struct span registered_address;   /* which the provider was told of */
+	int64_t address_changed_at_ms;    /* wall clock; 0: it never was another */
 };
 
-/* All providers by number; one added (its number is chosen), changed, removed. */
+/* All providers by number; one added (its number is chosen), changed (but not in what was seen of it), seen from another address, removed. */
 MUST_CHECK enum fault providers_each(struct sqlite *, bool (*each)(void *self, const struct provider_row *), void *self);
 MUST_CHECK enum fault providers_add(struct sqlite *, const struct provider_row *, uint64_t *id_out);
 MUST_CHECK enum fault providers_set(struct sqlite *, const struct provider_row *);
+MUST_CHECK enum fault providers_see(struct sqlite *, const struct provider_row *);
 MUST_CHECK enum fault providers_remove(struct sqlite *, uint64_t id);

@@ -55,7 +55,7 @@ struct stage {
 
 	bool has_token;
 	struct message_token token;
-	char access_token[256], token_why[600], token_host[100], token_user[200], token_tenant[200];
+	char access_token[256], token_why[600], token_host[100], token_user[200], token_tenant[200], token_source[64], token_certificate[4096];
 
 	bool has_segment;
 	enum fault segment_fault;
@@ -103,6 +103,8 @@ static inline void stage_on_token(struct stage *s, const struct message_token *m
 	stage_copy(s->token_host, sizeof s->token_host, m->host);
 	stage_copy(s->token_user, sizeof s->token_user, m->user);
 	stage_copy(s->token_tenant, sizeof s->token_tenant, m->tenant);
+	stage_copy(s->token_source, sizeof s->token_source, m->source);
+	stage_copy(s->token_certificate, sizeof s->token_certificate, m->certificate);
 }
 
 static inline void stage_on_segment(struct stage *s, const struct message_segment_key *m)

@@ -24,6 +24,7 @@ enum {
 #define TENANT PROVIDER_ACCOUNT_TENANT
 #define SUBJECT PROVIDER_ACCOUNT_SUBJECT
 #define HINT_ALONE 1
+#define BY_ADDRESS 2
 #define NO_TLS PROVIDER_NO_TLS
 #define STARTTLS PROVIDER_STARTTLS
 #define IMPLICIT PROVIDER_IMPLICIT
@@ -35,8 +36,8 @@ enum {
 static const struct provider_kind kinds[] = {
 #define PROVIDER(kind, title, account, quirks, tenant, login, issuer, authorize, token, device, keys, userinfo, scopes, host, port, tls, mechanism, \
 		 prompt, extra, application)                                                                                                    \
-	{ TEXT(kind), TEXT(title), account, (quirks) & 1, TEXT(tenant), TEXT(login), TEXT(issuer), TEXT(authorize), TEXT(token), TEXT(device),  \
-	  TEXT(keys), TEXT(userinfo), TEXT(scopes), TEXT(host), port, tls, mechanism, TEXT(prompt), TEXT(extra), TEXT(application) },
+	{ TEXT(kind), TEXT(title), account, (quirks) & HINT_ALONE, (quirks) & BY_ADDRESS, TEXT(tenant), TEXT(login), TEXT(issuer),           \
+	  TEXT(authorize), TEXT(token), TEXT(device), TEXT(keys), TEXT(userinfo), TEXT(scopes), TEXT(host), port, tls, mechanism, TEXT(prompt), TEXT(extra), TEXT(application) },
 #include "tables/providers.def"
 #undef PROVIDER
 };
@@ -124,6 +125,24 @@ static enum fault wrong(char *why_out, const char *what, struct span value)
 	return FAULT_MALFORMED;
 }
 
+/* Known by its address or certificate, over TLS: what else it would sign in with would not be asked for. */
+static enum fault check_connector(const struct provider_row *row, char *why_out)
+{
+	struct address source;
+
+	if (!row->tenant.size && !row->smtp_host.size)
+		return wrong(why_out, "tenant (the organisation's domain, whose MX is looked up) or smtp-host is needed for this kind", row->kind);
+	if (row->source.size && (!address_parse(&source, row->source, 0) || source.family == ADDRESS_PATH))
+		return wrong(why_out, "source must be an address of this machine", row->source);
+	if (row->mechanism > PROVIDER_NO_LOGIN)
+		return wrong(why_out, "mechanism is none for this kind", (struct span){ "", 0 });
+	if (row->smtp_tls == PROVIDER_NO_TLS && !is_loopback_name(row->smtp_host)) {
+		wrong(why_out, "smtp-tls may be none on this machine only, not for", row->smtp_host.size ? row->smtp_host : row->tenant);
+		return FAULT_TLS_MISSING;
+	}
+	return FAULT_OK;
+}
+
 enum fault provider_check(const struct provider_row *row, char *why_out)
 {
 	const struct provider_kind *kind = provider_kind_named(row->kind);
@@ -133,6 +152,10 @@ enum fault provider_check(const struct provider_row *row, char *why_out)
 		return wrong(why_out, "kind is not known", row->kind);
 	if (!host.size)
 		host = kind->host;
+	if (!kind->is_connector && (row->source.size || row->certificate.size))
+		return wrong(why_out, "source and certificate are for the kind connector, not", row->kind);
+	if (kind->is_connector)
+		return check_connector(row, why_out);
 	if (!host.size)
 		return wrong(why_out, "smtp-host is needed for this kind", row->kind);
 	if (kind->account != PROVIDER_ACCOUNT_NONE && !kind->authorize.size && !row->issuer.size)
@@ -182,6 +205,9 @@ static void copy_row(struct provider *p, const struct provider_row *row)
 	p->row.issuer = arena_copy(p->arena, row->issuer);
 	p->row.scopes = arena_copy(p->arena, row->scopes);
 	p->row.smtp_host = arena_copy(p->arena, row->smtp_host);
+	p->row.source = arena_copy(p->arena, row->source);
+	p->row.certificate = arena_copy(p->arena, row->certificate);
+	p->row.seen_address = p->row.registered_address = (struct span){ "", 0 }; /* they change; the row has them */
 }
 
 /* A key file tells itself from a client's secret. It was read before it was stored. */

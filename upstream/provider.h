@@ -27,7 +27,7 @@ enum provider_mechanism { PROVIDER_NO_LOGIN, PROVIDER_PLAIN, PROVIDER_LOGIN, PRO
 struct provider_kind {
 	struct span name, title;
 	enum provider_account account;
-	bool hint_alone;
+	bool hint_alone, is_connector;
 	struct span tenant, login, issuer, authorize, token, device, keys, userinfo, scopes, host;
 	uint16_t port;
 	enum provider_tls tls;

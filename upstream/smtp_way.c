@@ -42,6 +42,7 @@ static void connection_new(struct smtp_way *w, struct smtp_way_box *box, struct 
 
 	c->way = w;
 	c->box = box;
+	buf_init(&c->certificate, SMTP_WAY_CERTIFICATE_BYTES);
 	c->number = ++w->next_number;
 	c->letter = letter;
 	letter->connection = c;
@@ -57,6 +58,7 @@ void smtp_way_hang_up(struct smtp_way_connection *c)
 {
 	if (c->dial)
 		dial_cancel(&c->dial);
+	dns_cancel(&c->question);
 	stream_close(&c->stream);
 	secret_free(&c->secret);
 	timer_stop(&c->timer);
@@ -75,6 +77,7 @@ static void connection_free(struct smtp_way_connection *c)
 	c->way->count--;
 	smtp_way_hang_up(c);
 	smtp_client_fini(&c->client);
+	buf_free(&c->certificate);
 	free(c);
 }
 
@@ -151,7 +154,7 @@ static bool read_endpoint(struct smtp_way_connection *c, const struct message_to
 	c->expires_at_ms = t->expires_at_ms;
 	secret_free(&c->secret);
 	c->secret = t->token.size ? secret_new(t->token) : NULL;
-	return true;
+	return smtp_way_read_road(c, t);
 }
 
 static void take_token(struct smtp_way_connection *c, const struct message_token *t)
@@ -170,7 +173,7 @@ static void take_token(struct smtp_way_connection *c, const struct message_token
 	}
 	c->state = DIALING;
 	smtp_way_step(c, WAY_DIALS);
-	c->dial = dial_start(c->way->dns, c->way->loop, span_of(c->host), c->port, NULL, c->way->settings.connect_ms, smtp_way_on_dialed, c);
+	smtp_way_take_road(c);
 }
 
 static struct smtp_way_connection *find_asking(struct smtp_way *w, uint64_t number, bool any)

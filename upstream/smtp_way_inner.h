@@ -7,9 +7,10 @@
 #pragma once
 #include "base/map.h"
 #include "base/secret.h"
+#include "loop/dns.h"
 #include "upstream/smtp_way.h"
 
-enum { SMTP_WAY_UNREAD_BYTES = 4096, SMTP_WAY_NAME_BYTES = 256, SMTP_WAY_UNSENT_BYTES = 256 * 1024 };
+enum { SMTP_WAY_CERTIFICATE_BYTES = 64 * 1024, SMTP_WAY_UNREAD_BYTES = 4096, SMTP_WAY_NAME_BYTES = 256, SMTP_WAY_UNSENT_BYTES = 256 * 1024 };
 
 /* Whose connections they are: two ways of one mailbox sign in differently. */
 struct smtp_way_whose {
@@ -53,6 +54,15 @@ struct smtp_way_connection {
 	struct secret *secret;
 	uint64_t generation;
 	int64_t expires_at_ms;
+	/* of a connector */
+	struct address source;              /* of no family: whichever the system takes */
+	struct buf certificate;             /* PEM; `secret` is its key then */
+	bool by_mx;                         /* `host` is a domain, until its exchangers are known */
+	struct dns_question *question;
+	struct dns_exchangers exchangers;
+	size_t exchanger;                   /* the next one to dial */
+	struct smtp_client_recipient nobody; /* asked for, and never written to */
+	struct smtp_client_message envelope; /* without a letter; has a recipient while it is tried */
 	/* the peer's last words, when they came while nobody read */
 	char unread[SMTP_WAY_UNREAD_BYTES];
 	size_t unread_size;
@@ -99,6 +109,24 @@ void smtp_way_fail_with(struct smtp_way_connection *, enum fault, struct span wh
 /* The letter that waits longest for a mailbox's connection, or NULL; gives one to a connection. */
 struct way_letter *smtp_way_next_waiting(struct smtp_way_box *);
 void smtp_way_assign(struct smtp_way_connection *, struct way_letter *);
+
+/* --- smtp_way_road.c */
+
+/* Takes what a connector needs besides; false for what it cannot use. Then finds the way to the host, and dials. */
+bool smtp_way_read_road(struct smtp_way_connection *, const struct message_token *);
+void smtp_way_take_road(struct smtp_way_connection *);
+
+/* Nobody answered there: another exchanger is dialled, or it is false. */
+bool smtp_way_next_road(struct smtp_way_connection *);
+
+/* Begins TLS, with the certificate if there is one; its key is held no longer. */
+void smtp_way_start_tls(struct smtp_way_connection *);
+
+/* In place of a sign-in, which proves nothing where nobody signs in: an envelope that stops short of a message. */
+void smtp_way_try_envelope(struct smtp_way_connection *);
+
+/* Tells under which address the peer sees us. */
+void smtp_way_tell_seen(struct smtp_way_connection *);
 
 /* --- smtp_way_talk.c */
 

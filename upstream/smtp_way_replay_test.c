@@ -26,7 +26,7 @@ static void on_named(void *self, uint64_t mailbox, struct span tenant, struct sp
 {
 }
 
-static const struct way_events events = { on_token_wanted, on_named };
+static const struct way_events events = { .token_wanted = on_token_wanted, .named = on_named };
 
 static void on_done(void *self, const struct way_end *end)
 {

@@ -77,6 +77,10 @@ void smtp_way_on_dialed(void *self, struct stream *stream, enum fault fault, str
 	smtp_way_enter(c);
 	c->dial = NULL;
 	c->stream = stream;
+	if (!stream && smtp_way_next_road(c)) {
+		smtp_way_leave(c);
+		return;
+	}
 	if (!stream) {
 		smtp_way_fail_with(c, fault, why, WAY_BLAMES_HOST);
 		smtp_way_leave(c);
@@ -134,11 +138,32 @@ static enum way_blame blame_for(const struct smtp_client_message *m, bool sender
 	return sender_refused || !first->code || first->code == 421 ? WAY_BLAMES_MAILBOX : WAY_BLAMES_MESSAGE;
 }
 
+/* NULL: all was taken but the message itself, which is kept back by going away. */
+static void end_trial(struct smtp_way_connection *c, const struct outcome *refusal)
+{
+	struct way_end end = smtp_way_end_of(c);
+	struct outcome good;
+
+	outcome_own(&good, FAULT_OK);
+	end.outcome = refusal ? refusal : &good;
+	end.blame = WAY_BLAMES_MAILBOX;
+	c->envelope.recipient_count = 0;
+	smtp_way_finish_letter(c, &end);
+	if (refusal)
+		return; /* it says goodbye */
+	stream_close(&c->stream);
+	c->state = DONE;
+}
+
 static void on_outcome(struct smtp_way_connection *c, const struct smtp_client_wish *wish)
 {
 	struct way_letter *letter = c->letter;
 	struct way_end end = smtp_way_end_of(c);
 
+	if (c->envelope.recipient_count) {
+		end_trial(c, &c->nobody.outcome);
+		return;
+	}
 	c->coming = wish->reusable && !c->leaving;
 	if (wish->untouched && c->was_used) {
 		c->letter = NULL;
@@ -159,6 +184,11 @@ static void on_ready(struct smtp_way_connection *c)
 {
 	secret_free(&c->secret);
 	c->is_forced = false;
+	smtp_way_tell_seen(c);
+	if (c->letter && !c->letter->message.recipient_count && c->box->whose.way == WAY_CONNECTOR) {
+		smtp_way_try_envelope(c);
+		return;
+	}
 	c->coming = !c->leaving; /* a letter that `done` sends is only noted; it begins below */
 	if (c->letter && !c->letter->message.recipient_count) {
 		struct way_end end = smtp_way_end_of(c);
@@ -191,15 +221,16 @@ static void on_wish(struct smtp_way_connection *c, const struct smtp_client_wish
 		if (c->stream)
 			stream_write(c->stream, wish->text);
 		break;
-	case SMTP_CLIENT_START_TLS:
-		c->in_handshake = true;
-		stream_start_tls_client(c->stream, c->way->tls, span_of(c->host));
-		break;
+	case SMTP_CLIENT_START_TLS: smtp_way_start_tls(c); break;
 	case SMTP_CLIENT_CREDENTIAL:
 		c->has_signed = true;
 		smtp_client_credential(&c->client, FAULT_OK, span_of(c->user), secret_borrow(c->secret), (struct span){ 0 });
 		break;
 	case SMTP_CLIENT_BODY:
+		if (c->envelope.recipient_count) {
+			end_trial(c, NULL);
+			break;
+		}
 		smtp_way_step(c, WAY_SENDS);
 		c->letter->more(c->letter->self);
 		break;

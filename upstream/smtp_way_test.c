@@ -79,7 +79,7 @@ static void on_named(void *self, uint64_t mailbox, struct span tenant, struct sp
 	assert_span(host, b->host);
 }
 
-static const struct way_events events = { on_token_wanted, on_named };
+static const struct way_events events = { .token_wanted = on_token_wanted, .named = on_named };
 
 /* The certificate of the provider is for `name`; it is signed by an authority that the way trusts, unless `is_foreign`. */
 static struct bench *bench_new(uint8_t tls, const char *name, bool is_foreign)

@@ -6,11 +6,13 @@ static const struct row {
 } rows[WAY_END] = {
 #define TOKEN WAY_BY_TOKEN
 #define PASSWORD WAY_BY_PASSWORD
+#define ADDRESS WAY_BY_ADDRESS
 #define WAY(symbol, name, number, sign_in, en, fr) [number] = { { name, sizeof name - 1 }, sign_in },
 #include "tables/ways.def"
 #undef WAY
 #undef TOKEN
 #undef PASSWORD
+#undef ADDRESS
 };
 
 enum way way_named(struct span name)

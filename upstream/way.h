@@ -18,7 +18,7 @@ enum way {
 	WAY_END /* one more than the highest number */
 };
 
-enum way_sign_in { WAY_BY_TOKEN, WAY_BY_PASSWORD };
+enum way_sign_in { WAY_BY_TOKEN, WAY_BY_PASSWORD, WAY_BY_ADDRESS };
 
 /* The way of that name, or WAY_NONE; its name; how it signs in. */
 enum way way_named(struct span name);
@@ -77,4 +77,6 @@ struct way_events {
 	void (*token_wanted)(void *self, uint64_t request, uint64_t mailbox, enum way, bool force, uint64_t generation);
 	/* Who answers for a mailbox. */
 	void (*named)(void *self, uint64_t mailbox, struct span tenant, struct span host);
+	/* The address that a connector's provider says mail comes from, with which the mailbox's mail went. May be NULL. */
+	void (*seen)(void *self, uint64_t mailbox, struct span address);
 };

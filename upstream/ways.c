@@ -39,6 +39,7 @@ void ways_send(struct ways *w, struct way_letter *letter)
 {
 	switch (letter->way) {
 	case WAY_SMTP:
+	case WAY_CONNECTOR:
 	case WAY_APP_PASSWORD: smtp_way_send(w->smtp, letter); return;
 	case WAY_NONE:
 	case WAY_END: break;
@@ -50,6 +51,7 @@ void ways_token(struct ways *w, const struct message_token *t)
 {
 	switch ((enum way)t->way) {
 	case WAY_SMTP:
+	case WAY_CONNECTOR:
 	case WAY_APP_PASSWORD: smtp_way_token(w->smtp, t); return;
 	case WAY_NONE:
 	case WAY_END: return;

@@ -1,4 +1,4 @@
-#include "vault/inner.h"
+#include "vault/connector.h"
 
 #include "base/metric.h"
 
@@ -64,6 +64,13 @@ static size_t read_ways(struct span lines, enum way out[WAY_END])
 	return count;
 }
 
+static bool is_at_connector(const struct vault *v, const struct registry_mailbox *m)
+{
+	struct provider *p = mailbox_provider(v, m);
+
+	return p && provider_kind(p)->is_connector;
+}
+
 size_t mailbox_ways(const struct vault *v, const struct registry_mailbox *m, enum way out[WAY_END])
 {
 	const struct registry_organisation *o = registry_by_id(&v->registry.organisations, m->row.organisation);
@@ -72,7 +79,7 @@ size_t mailbox_ways(const struct vault *v, const struct registry_mailbox *m, enu
 	if (!count && o)
 		count = read_ways(o->row.ways, out);
 	if (!count)
-		out[count++] = WAY_SMTP;
+		out[count++] = is_at_connector(v, m) ? WAY_CONNECTOR : WAY_SMTP;
 	return count;
 }
 
@@ -80,7 +87,9 @@ bool mailbox_has_way(const struct vault *v, const struct registry_mailbox *m, en
 {
 	if (way_sign_in(way) == WAY_BY_PASSWORD)
 		return m->app_password.mailbox != 0;
-	return mailbox_account(v, m)->sign_in.mailbox || !needs_sign_in(v, m);
+	if (way_sign_in(way) == WAY_BY_ADDRESS)
+		return connector_of(v, m);
+	return mailbox_account(v, m)->sign_in.mailbox || (!needs_sign_in(v, m) && !is_at_connector(v, m));
 }
 
 /* Those that are set up, or, when none is, all. */
@@ -108,7 +117,7 @@ enum mailbox_state mailbox_state(const struct vault *v, const struct registry_ma
 		return MAILBOX_DISABLED;
 	if (!mailbox_has_way(v, m, ways[0]))
 		return MAILBOX_UNLINKED;
-	if (way_sign_in(ways[0]) == WAY_BY_PASSWORD || (!needs_sign_in(v, m) && !token.is_known))
+	if (way_sign_in(ways[0]) != WAY_BY_TOKEN || (!needs_sign_in(v, m) && !token.is_known))
 		return MAILBOX_READY;
 	return fault_row(token.fault)->class == FAULT_CLASS_HOLD || fault_row(token.fault)->class == FAULT_CLASS_POLICY ? MAILBOX_HELD : MAILBOX_READY;
 }

@@ -1,5 +1,6 @@
 #include "base/text.h"
 #include "vault/arguments.h"
+#include "vault/connector.h"
 #include "vault/lapse.h"
 
 enum { URL_BYTES = 4096, SECRET_BYTES_MAX = 4096, EXPECTED_GUID_BYTES = 36 };
@@ -15,6 +16,7 @@ struct edit {
 	struct secret *secret, *key_pem;
 	struct signing_key *key;
 	struct secret_row sealed, sealed_key;
+	struct connector_edit connector;
 };
 
 static const char *const tls_words[] = { "none", "starttls", "implicit" };
@@ -60,7 +62,7 @@ static void put_end(json_t *j, const struct registry_provider *p)
 		json_put_text(j, "client_secret_ends_at", p->row.secret_ends_at_ms ? SPAN("never") : SPAN("unknown"));
 }
 
-static json_t *describe(const struct vault *v, const struct registry_provider *p)
+static json_t *describe(const struct vault *v, const struct registry_provider *p, enum language language)
 {
 	json_t *j = json_object();
 	struct buf url;
@@ -86,6 +88,7 @@ static json_t *describe(const struct vault *v, const struct registry_provider *p
 	json_put_text(j, "mechanism", span_of(mechanism_words[provider_mechanism(p->provider)]));
 	json_put_text(j, "redirect_uri", buf_span(&url));
 	json_put_whole(j, "mailboxes", count_mailboxes(v, p->row.id));
+	connector_describe(p, language, j);
 	buf_free(&url);
 	return j;
 }
@@ -187,6 +190,7 @@ static void read_settings(struct arguments *a, struct edit *e)
 	read_certificate(a, e);
 	read_service(a, e);
 	read_end(a, e);
+	connector_read(a, &e->connector);
 	if (a->fault != FAULT_OK)
 		return;
 	fault = provider_check(row, why);
@@ -208,7 +212,7 @@ static enum fault store_secret(struct change *c, struct sqlite *db)
 		fault = secrets_put(db, &e->sealed_key);
 	else if (fault == FAULT_OK && e->drops_key)
 		fault = secrets_remove(db, PROVIDER_SUBJECT, e->row.id, CLIENT_CERTIFICATE);
-	return fault;
+	return fault == FAULT_OK ? connector_store(db, &e->connector) : fault;
 }
 
 static enum fault store_new(struct change *c, struct sqlite *db)
@@ -225,13 +229,15 @@ static enum fault store_settings(struct change *c, struct sqlite *db)
 	return fault == FAULT_OK ? store_secret(c, db) : fault;
 }
 
-static void tell_mailboxes(struct vault *v, uint64_t provider)
+/* A connector is everybody's in its organisation. */
+static void tell_mailboxes(struct vault *v, const struct registry_provider *p)
 {
+	bool is_connector = provider_kind(p->provider)->is_connector;
 	const struct registry_mailbox *m;
 	size_t at = 0;
 
 	while ((m = map_next(&v->registry.mailboxes, &at)))
-		if (m->row.provider == provider) {
+		if (m->row.provider == p->row.id || (is_connector && m->row.organisation == p->row.organisation)) {
 			tokens_provider_changed(v->tokens, m->row.id);
 			mailbox_mended_alone(v, m->row.id);
 		}
@@ -253,7 +259,7 @@ static void put_in_force(struct vault *v, struct edit *e)
 	provider_free(&p->provider);
 	p->provider = provider_new_take(v->loop, v->http, &p->row, secret, key);
 	tokens_remove(v->tokens, token_of_provider(p->row.id)); /* what was given to another registration */
-	tell_mailboxes(v, p->row.id);
+	tell_mailboxes(v, p);
 	lookout_soon(v);
 }
 
@@ -265,7 +271,7 @@ static json_t *describe_change(const struct vault *v, const struct edit *e)
 		[LANGUAGE_FR] = "Nul n'a dit quand le secret client prend fin ; personne ne peut donc être averti : `postern provider set {provider} --expires DATE`.",
 	};
 	const struct registry_provider *p = registry_by_id(&v->registry.providers, e->row.id);
-	json_t *j = describe(v, p);
+	json_t *j = describe(v, p, e->asker.language);
 	struct buf text;
 
 	if (!provider_has_secret(p->provider) || p->row.secret_ends_at_ms || provider_kind(p->provider)->account != PROVIDER_ACCOUNT_TENANT)
@@ -282,6 +288,7 @@ static void forget(struct edit *e)
 	secret_free(&e->secret);
 	secret_free(&e->key_pem);
 	signing_key_free(&e->key);
+	secret_free(&e->connector.key);
 }
 
 /* What is stored of them, sealed into a change's arena. */
@@ -291,6 +298,8 @@ static void seal(struct change *c, struct edit *e)
 		e->sealed = change_seal(c, PROVIDER_SUBJECT, e->row.id, CLIENT_SECRET, secret_borrow(e->secret));
 	if (e->key_pem)
 		e->sealed_key = change_seal(c, PROVIDER_SUBJECT, e->row.id, CLIENT_CERTIFICATE, secret_borrow(e->key_pem));
+	e->connector.row = &e->row;
+	connector_seal(c, &e->connector);
 }
 
 static void done(struct change *c)
@@ -313,7 +322,7 @@ static void added(struct change *c)
 	struct edit *e = c->data, *to;
 	struct change *next;
 
-	if (c->fault != FAULT_OK || (!e->has_secret && !e->has_key)) {
+	if (c->fault != FAULT_OK || (!e->has_secret && !e->has_key && !e->connector.key)) {
 		done(c);
 		return;
 	}
@@ -346,6 +355,7 @@ static void add(struct vault *v, const struct asker *asker, const json_t *json)
 	struct arguments a = { .json = json, .arena = c->arena };
 
 	e->asker = *asker;
+	e->connector.row = &e->row;
 	e->row.smtp_tls = e->row.mechanism = -1;
 	arguments_name(&a, "name", &e->row.name);
 	arguments_name(&a, "kind", &e->row.kind);
@@ -367,6 +377,7 @@ static void set(struct vault *v, const struct asker *asker, const json_t *json)
 	struct arguments a = { .json = json, .arena = c->arena };
 
 	e->asker = *asker;
+	e->connector.row = &e->row;
 	if (p) {
 		e->row = registry_copy_provider(c->arena, &p->row);
 		read_settings(&a, e);
@@ -427,7 +438,7 @@ static void show(struct vault *v, const struct asker *asker, const json_t *json)
 {
 	const struct registry_provider *p = named(v, json);
 
-	asker_answer(v, asker, p ? FAULT_OK : FAULT_NOT_FOUND, SPAN(""), p ? describe(v, p) : NULL);
+	asker_answer(v, asker, p ? FAULT_OK : FAULT_NOT_FOUND, SPAN(""), p ? describe(v, p, asker->language) : NULL);
 }
 
 static void list(struct vault *v, const struct asker *asker, const json_t *json)
@@ -442,7 +453,7 @@ static void list(struct vault *v, const struct asker *asker, const json_t *json)
 		const struct registry_provider *p = all[i];
 
 		if (!wanted.size || span_equal_fold(operations_organisation(v, p->row.organisation), wanted))
-			json_array_append_new(items, describe(v, p));
+			json_array_append_new(items, describe(v, p, asker->language));
 	}
 	json_object_set_new(result, "items", items);
 	asker_answer(v, asker, FAULT_OK, SPAN(""), result);

@@ -1,4 +1,4 @@
-#include "vault/inner.h"
+#include "vault/connector.h"
 
 #include "base/clock.h"
 #include "base/panic.h"
@@ -343,6 +343,10 @@ void refresh_wanted(struct vault *v, const struct vault_peer *peer, const struct
 		return;
 	if (way_sign_in((enum way)w->way) == WAY_BY_PASSWORD) {
 		app_password_wanted(v, peer, w);
+		return;
+	}
+	if (way_sign_in((enum way)w->way) == WAY_BY_ADDRESS) {
+		connector_wanted(v, peer, w);
 		return;
 	}
 	if (a.fault != FAULT_OK || (p && provider_kind(p)->account == PROVIDER_ACCOUNT_NONE)) {

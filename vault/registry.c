@@ -61,6 +61,10 @@ struct provider_row registry_copy_provider(struct arena *a, const struct provide
 	copy.issuer = arena_copy(a, row->issuer);
 	copy.scopes = arena_copy(a, row->scopes);
 	copy.smtp_host = arena_copy(a, row->smtp_host);
+	copy.source = arena_copy(a, row->source);
+	copy.certificate = arena_copy(a, row->certificate);
+	copy.seen_address = arena_copy(a, row->seen_address);
+	copy.registered_address = arena_copy(a, row->registered_address);
 	return copy;
 }
 

@@ -1,3 +1,4 @@
+#include "vault/connector.h"
 #include "vault/notices.h"
 #include "vault/troubles.h"
 
@@ -44,6 +45,7 @@ static void status(struct vault *v, const struct asker *asker, const json_t *arg
 	json_put_whole(result, "key", (int64_t)keyring_current(v->keys));
 	json_put_flag(result, "key_rotation", keyring_retiring(v->keys, 0) != 0);
 	json_put_whole(result, "tokens_in_flight", tokens_in_flight(v->tokens));
+	connector_put_attention(v, attention, asker->language);
 	json_object_set_new(result, "attention", attention);
 	asker_answer(v, asker, FAULT_OK, SPAN(""), result);
 }

@@ -1,5 +1,5 @@
 #include "vault/vault.h"
-#include "vault/inner.h"
+#include "vault/connector.h"
 #include "vault/notices.h"
 #include "vault/troubles.h"
 
@@ -82,6 +82,7 @@ static void on_message(void *self, struct link *link, const struct message *m)
 	case MESSAGE_call: operations_call(v, peer, &m->call); break;
 	case MESSAGE_answer: vault_backup_answered(v, peer, &m->answer); break;
 	case MESSAGE_probed: probe_answered(v, &m->probed); break;
+	case MESSAGE_address_seen: connector_seen(v, &m->address_seen); break;
 	default: break;
 	}
 }

@@ -27,6 +27,7 @@ enum {
 	SMTP_CLIENT_NAME_BYTES = 256,      /* host names */
 	SMTP_CLIENT_ADDRESS_BYTES = 320,
 	SMTP_CLIENT_WINDOW_BYTES = 16384,  /* one TLS record */
+	SMTP_CLIENT_SEEN_BYTES = 64,
 	SMTP_CLIENT_PIPELINE = 100,        /* commands on their way at once */
 	/* RFC 5321 4.5.3.2 */
 	SMTP_CLIENT_COMMAND_MS = 300000,
@@ -106,6 +107,7 @@ struct smtp_client {
 	struct outcome failure;
 	/* what the last EHLO said */
 	unsigned offers, mechanisms, hello_lines;
+	char seen_as[SMTP_CLIENT_SEEN_BYTES]; /* our address, where its first line names it in brackets; else empty. The peer's word: anything */
 	uint64_t size_limit;
 	/* the sign-in */
 	unsigned sasl_step;

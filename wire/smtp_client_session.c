@@ -1,5 +1,7 @@
 #include "wire/smtp_client_inner.h"
 
+#include <string.h>
+
 /* Goes, but takes its leave. */
 static void leave(struct smtp_client *c, const struct outcome *why)
 {
@@ -59,12 +61,25 @@ static void read_extension(struct smtp_client *c, struct span line)
 	}
 }
 
+/* "host.example Hello [203.0.113.9]" */
+static void read_seen_as(struct smtp_client *c, struct span line)
+{
+	size_t open = span_find_byte(line, '['), close = span_find_byte(line, ']');
+
+	if (open >= close || close == line.size || close - open > sizeof c->seen_as)
+		return;
+	memcpy(c->seen_as, line.at + open + 1, close - open - 1);
+	c->seen_as[close - open - 1] = '\0';
+}
+
 void smtp_client_read_hello_line(struct smtp_client *c)
 {
 	if (c->phase != PHASE_HELLO || c->reply.code != 250)
 		return;
 	if (c->hello_lines++)
 		read_extension(c, smtp_reply_line(&c->reply));
+	else
+		read_seen_as(c, smtp_reply_line(&c->reply));
 	smtp_reply_drop_line(&c->reply);
 }
 
@@ -75,6 +90,7 @@ void smtp_client_say_hello(struct smtp_client *c, enum smtp_client_phase phase)
 	/* nothing that was learnt before TLS counts behind it (RFC 3207 4.2) */
 	c->offers = c->mechanisms = c->hello_lines = 0;
 	c->size_limit = 0;
+	c->seen_as[0] = '\0';
 	smtp_client_print(c, "%s %s\r\n", phase == PHASE_HELLO ? "EHLO" : "HELO", c->own_name);
 	smtp_client_enter(c, phase);
 }

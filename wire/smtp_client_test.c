@@ -61,6 +61,26 @@ static void m365_starttls_xoauth2(void **state)
 			   "C: " BLOB "\nready\nC: QUIT\nclose\n");
 }
 
+/* How the peer sees us, from the last EHLO alone; what is longer than any address is none. */
+static void seen_as(const char *clear, const char *secured, const char *wanted)
+{
+	start(SMTP_CLIENT_STARTTLS, SASL_MECHANISM_COUNT);
+	RULES({ "greeting", M365_GREETING }, { "EHLO", clear, 1 }, { "EHLO", secured }, M365_TLS, M365_BYE);
+	chat_run(&chat);
+	assert_string_equal(chat.client.seen_as, wanted);
+}
+
+static void the_peer_says_who_it_sees(void **state)
+{
+	seen_as(M365_HELLO_CLEAR, "250-mx.example Hello [2001:db8::9]\r\n250 SIZE 100\r\n", "2001:db8::9");
+	seen_as(M365_HELLO_CLEAR, "250-mx.example Hello\r\n250 SIZE 100\r\n", "");
+	seen_as(M365_HELLO_CLEAR, "250 mx.example Hello [192.0.2.7]\r\n", "192.0.2.7");
+	seen_as(M365_HELLO_CLEAR, "250-mx.example Hello ]192.0.2.7[\r\n250 SIZE 100 [192.0.2.8]\r\n", "");
+	seen_as(M365_HELLO_CLEAR, "250-mx [0123456789012345678901234567890123456789012345678901234567890123]\r\n250 DSN\r\n", "");
+	seen_as(M365_HELLO_CLEAR, "250-mx [012345678901234567890123456789012345678901234567890123456789012]\r\n250 DSN\r\n",
+		"012345678901234567890123456789012345678901234567890123456789012");
+}
+
 static void gmail_implicit_tls(void **state)
 {
 	start(SMTP_CLIENT_IMPLICIT, SASL_XOAUTH2);
@@ -425,7 +445,7 @@ static void idle_connection_ends(void **state)
 	assert_false(smtp_client_poll(&chat.client, &wish));
 }
 
-TESTS(m365_starttls_xoauth2, gmail_implicit_tls, t_sasl_334_without_blank, t_sasl_google_json_empty_line,
+TESTS(m365_starttls_xoauth2, the_peer_says_who_it_sees, gmail_implicit_tls, t_sasl_334_without_blank, t_sasl_google_json_empty_line,
       t_sasl_oauthbearer_dummy_answer, t_sasl_no_false_success, t_sasl_login_and_plain, t_sasl_login_cut_short,
       t_starttls_04_response_injection, t_starttls_04_late_injection, t_starttls_06_stripped,
       t_starttls_07_state_is_discarded, t_starttls_08_untrusted, t_starttls_10_other_protocol, sign_in_refused,

@@ -112,14 +112,17 @@ class Process:
 
 
 class Twin(Process):
-    def __init__(self, directory, config=None):
+    def __init__(self, directory, config=None, client_ca=None):
         words = [PROGRAM, "twin", "--data", os.path.join(directory, "twin"), "--smtp-port", "0", "--http-port", "0"]
+        if client_ca:
+            words += ["--client-ca", client_ca]
         if config:
             words += ["--config", config]
         super().__init__(directory, "twin", words)
         ready = dict(part.split("=", 1) for part in self.line("ready ").split()[1:])
         self.smtp_port = int(ready["smtp"].rsplit(":", 1)[1])
         self.google_port, self.google_tls_port = (int(ready[name].rsplit(":", 1)[1]) for name in ("google", "google_tls"))
+        self.mx_port = int(ready["mx"].rsplit(":", 1)[1])
         self.url = ready["http"]
         self.ca = ready["ca"]
         self.secure_url = ready["https"]

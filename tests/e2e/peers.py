@@ -54,14 +54,14 @@ def fill_in(template, target, **values):
 class Authority:
     """A certificate authority of one certificate, for localhost or other names."""
 
-    def __init__(self, directory, names=("localhost",), days=825):
+    def __init__(self, directory, names=("localhost",), days=825, usage="serverAuth"):
         self.ca = os.path.join(directory, "peers-ca.pem")
         self.certificate = os.path.join(directory, "peers-certificate.pem")
         self.key = os.path.join(directory, "peers-key.pem")
         ca_key, request = os.path.join(directory, "peers-ca-key.pem"), os.path.join(directory, "peers-request.pem")
         extensions = os.path.join(directory, "peers-extensions")
         with open(extensions, "w", encoding="utf-8") as file:
-            file.write(f"subjectAltName = {','.join('DNS:' + name for name in names)}\nextendedKeyUsage = serverAuth\n")
+            file.write(f"subjectAltName = {','.join('DNS:' + name for name in names)}\nextendedKeyUsage = {usage}\n")
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         for words in (["req", "-x509", *curve, "-keyout", ca_key, "-out", self.ca, "-days", str(max(3650, days)), "-subj", "/CN=Peers' authority"],
                       ["req", *curve, "-keyout", self.key, "-out", request, "-subj", "/CN=localhost"],
@@ -113,11 +113,12 @@ class IdentityProvider(Process):
 
 
 class MailServer:
-    """Postfix on two ports (STARTTLS, implicit TLS), its AUTH done by Dovecot, its mail in one maildir."""
+    """Postfix on two ports (STARTTLS, implicit TLS), its AUTH done by Dovecot; on two more it relays for 127.0.0.9, and for whoever shows a certificate of
+    `client_ca`. Its mail is in one maildir."""
 
-    def __init__(self, directory, authority, oidc_port, owner="alex@contoso.example"):
+    def __init__(self, directory, authority, oidc_port, owner="alex@contoso.example", client_ca=None):
         self.directory = os.path.join(directory, "mail-server")
-        self.starttls_port, self.implicit_port, auth_port = free_ports(3)
+        self.starttls_port, self.implicit_port, self.relay_port, self.certificate_port, auth_port = free_ports(5)
         dovecot, postfix = os.path.join(self.directory, "dovecot"), os.path.join(self.directory, "postfix")
         for path in (dovecot, postfix):
             os.makedirs(path)
@@ -129,7 +130,8 @@ class MailServer:
         fill_in("dovecot/dovecot.conf", os.path.join(dovecot, "dovecot.conf"), DIRECTORY=dovecot, AUTH_PORT=auth_port)
         fill_in("dovecot/oauth2.conf", os.path.join(dovecot, "oauth2.conf"), OIDC_PORT=oidc_port)
         names = {"DIRECTORY": postfix, "AUTH_PORT": auth_port, "CERTIFICATE": authority.certificate, "KEY": authority.key, "OWNER": owner,
-                 "SUBMISSION_PORT": self.starttls_port, "SUBMISSIONS_PORT": self.implicit_port}
+                 "SUBMISSION_PORT": self.starttls_port, "SUBMISSIONS_PORT": self.implicit_port, "RELAY_PORT": self.relay_port, "CERTIFICATE_PORT": self.certificate_port,
+                 "CLIENT_CA": client_ca or authority.ca}
         for name in ("main.cf", "master.cf"):
             fill_in(f"postfix/{name}", os.path.join(postfix, name), **names)
         self.processes = []

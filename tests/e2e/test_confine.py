@@ -24,7 +24,7 @@ NOBODY = 65534
 
 # What a role may do after all, because its page says so.
 OWN_PLACE = {"own-create", "own-remove"}
-ALLOWED = {"gate": set(), "desk": set(), "vault": OWN_PLACE | {"tcp-connect"}, "post": OWN_PLACE | {"tcp-connect"}}
+ALLOWED = {"gate": set(), "desk": set(), "vault": OWN_PLACE | {"tcp-connect"}, "post": OWN_PLACE | {"tcp-connect", "tcp-bind"}}
 # These need a place to try them in, so gate and desk are not asked.
 IN_PLACE = {"own-create", "own-rename-out", "own-renameat-out", "own-execute", "own-socket-file", "own-pipe", "own-symlink", "own-set-user-id", "own-remove"}
 # An older kernel lets a port be bound, but there is no call to listen with.
@@ -45,7 +45,7 @@ def sets():
     found = dict(SETS)
     found["FILES"] = tuple(row[0].lower() for row in table("PLACE"))
     for way in ("ACCEPT", "CONNECT"):
-        found[way + "ING"] = tuple(row[0].lower() for row in table("NETWORK") if row[1] == way)
+        found[way + "ING"] = tuple(row[0].lower() for row in table("NETWORK") if row[1].startswith(way))
     return found
 
 
