@@ -5,7 +5,7 @@
  *           sees, never a guess.
  * Owns      Nothing: the rows are the registry's.
  * Refuses   A certificate without its key; what a provider calls an address and is none.
- * See       upstream/smtp_way_road.c, docs/decisions/0090-the-connector.md */
+ * See       upstream/smtp_way_road.c, docs/decisions/0091-the-connector.md */
 #pragma once
 #include "vault/arguments.h"
 #include "vault/inner.h"
