@@ -13,3 +13,6 @@ int64_t clock_monotonic_ms(void);
 
 /* Milliseconds since 1970-01-01 UTC; for what people and other machines read. */
 int64_t clock_wall_ms(void);
+
+/* A number of this start of the machine, from which the steady clock counts; 0 where the system does not say. Asked first before confinement. */
+uint32_t clock_boot(void);

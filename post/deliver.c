@@ -56,6 +56,8 @@ static void on_step(void *self, enum way_step step)
 	};
 	const struct delivery *d = self;
 
+	if (step >= WAY_BEGINS)
+		schedule_begun(d->mail);
 	post_step(d->post, d->mail->id, names[step]);
 }
 
@@ -377,7 +379,20 @@ static enum schedule_end schedule_end_of(const struct delivery *d)
 
 	if (d->held)
 		return SCHEDULE_STOPPED;
-	return d->retried ? ends[d->end.blame] : SCHEDULE_WENT;
+	return d->retried ? pace_end(d->first_open->fault, ends[d->end.blame]) : SCHEDULE_WENT;
+}
+
+/* Recipients that the provider has taken, or may have taken where no reply came. */
+static uint32_t taken_count(const struct delivery *d)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; d->end.begun && i < d->count; i++) {
+		const struct outcome *o = &d->recipients[i].outcome;
+
+		count += d->end.unknown || !o->fault || !o->code;
+	}
+	return count;
 }
 
 static enum hold_end hold_end_of(const struct delivery *d)
@@ -425,7 +440,7 @@ static void on_done(void *self, const struct way_end *end)
 		d->alike = *end->outcome;
 	another_way_recall(d);
 	tally(d);
-	schedule_ended(d->lane, schedule_end_of(d));
+	schedule_ended(m, schedule_end_of(d), taken_count(d));
 	hold_tried(p, m, hold_end_of(d));
 	say_end(d);
 	if (gone) { /* a person deleted it meanwhile */
@@ -452,11 +467,14 @@ static void fill_message(struct delivery *d)
 {
 	static const enum dsn_return returns[] = { DSN_RETURN_UNSET, DSN_RETURN_FULL, DSN_RETURN_HEADERS };
 	const struct record_envelope *e = &d->envelope;
+	struct limit_rates rates = { 0 };
 	char id[MAIL_ID_TEXT_BYTES + 1];
 
 	mail_id_text(id, d->mail->id);
+	pace_rates(d->post, d->mail->mailbox, &rates);
 	d->header_bytes = (size_t)snprintf(d->header, sizeof d->header, "X-Postern-Id: %s\r\n", id);
 	d->letter = (struct way_letter){ .mailbox = d->mail->mailbox, .way = post_way(d->post, d->mail->mailbox, 0), .more = on_more, .done = on_done, .step = on_step, .self = d };
+	d->letter.connections = rates.connections;
 	d->letter.message = (struct smtp_client_message){
 		.sender = e->sender.size ? e->sender : e->address, /* providers refuse <> on submission */
 		.recipients = d->recipients, .recipient_count = d->count, .has_size = true,
@@ -505,7 +523,7 @@ static struct delivery *delivery_new(struct post *p, struct mail *m)
 static void give_up(struct post *p, struct mail *m)
 {
 	p->tries--;
-	schedule_ended(m->lane, SCHEDULE_STOPPED);
+	schedule_ended(m, SCHEDULE_STOPPED, 0);
 	hold_tried(p, m, HOLD_UNSURE);
 	queue_tried(p->queue, m);
 	post_try_ended(p);

@@ -22,6 +22,7 @@ struct cause {
 	enum fault fault;
 	enum stage stage;
 	bool is_password, never_probe;
+	bool is_proved; /* a sign-in held, and the first message waits for its mailbox's limit */
 	int64_t wait_ms, since_ms;
 	struct timer timer;
 	struct way_letter letter;
@@ -361,6 +362,10 @@ static void probe(void *self)
 
 	if (c->post->is_draining)
 		return;
+	if (c->is_proved) {
+		send_first(c);
+		return;
+	}
 	if (!m) {
 		resolve(c, TOLD_FORGOTTEN); /* nothing to release: the next message will find out */
 		return;
@@ -371,16 +376,42 @@ static void probe(void *self)
 	ways_send(c->post->ways, &c->letter);
 }
 
+/* The oldest message that no limit of its mailbox keeps; or NULL, and until when they do, in loop time. */
+static struct mail *oldest_free(struct cause *c, int64_t *until_out)
+{
+	struct mail *oldest = NULL, *m;
+	struct lane *lane;
+
+	*until_out = INT64_MAX;
+	for (size_t at = 0; (lane = next_lane(c, &at));) {
+		struct schedule_limit limit;
+
+		m = lane_oldest(lane);
+		if (!m)
+			continue;
+		limit = schedule_limit(lane, m->open_count, 0);
+		if (limit.kind == LIMIT_NONE && (!oldest || m->id < oldest->id))
+			oldest = m;
+		if (limit.kind != LIMIT_NONE && limit.until_ms < *until_out)
+			*until_out = limit.until_ms;
+	}
+	return oldest;
+}
+
 static void send_first(struct cause *c)
 {
-	struct mail *m = oldest_of(c);
+	int64_t until_ms;
+	struct mail *m = oldest_free(c, &until_ms);
 
-	if (!m) {
+	if (!m && until_ms == INT64_MAX) {
 		resolve(c, TOLD_MENDED);
 		return;
 	}
-	if (c->post->is_draining) {
+	c->is_proved = !m;
+	if (c->post->is_draining || !m) {
 		c->stage = WAITING;
+		if (!c->post->is_draining)
+			timer_at(&c->timer, until_ms);
 		return;
 	}
 	c->stage = FIRST;

@@ -71,6 +71,7 @@ struct known_mailbox {
 	char address[SMTP_CLIENT_ADDRESS_BYTES + 1];
 	unsigned char ways[WAY_END]; /* in order of preference */
 	size_t way_count;
+	struct limit_rates rates; /* what its provider allows */
 };
 const struct known_mailbox *post_mailbox(const struct post *, uint64_t id);
 /* That of the mailbox whose account signs in for it, or empty. */
@@ -228,6 +229,15 @@ void notice_free(struct post *);
 void post_backup_begin(struct post *, struct link *, const struct message_call *, const json_t *arguments);
 void post_backup_read(struct post *, struct link *, const struct message_call *, const json_t *arguments);
 void post_backup_free(struct post *);
+
+/* --- pace.c: what a provider allows a mailbox */
+
+/* What it is, as schedule_rates has it. */
+bool pace_rates(void *post, uint64_t mailbox, struct limit_rates *out);
+/* How the end of a try is to be taken where the provider's word about one message is meant of all that the mailbox sends. */
+enum schedule_end pace_end(enum fault, enum schedule_end otherwise);
+/* "queued: ..." of a message in its lane that waits for a limit, into `out`; false when it waits for none. */
+bool pace_says(struct post *, const struct mail *, struct buf *out);
 
 /* --- operations.c */
 void post_call(struct post *, struct link *, const struct message_call *);

@@ -366,7 +366,7 @@ static void say_waiting(struct post *p, struct mail *m)
 	struct buf says;
 
 	buf_init(&says, 4096);
-	if (!hold_says(p, m, &says)) {
+	if (!hold_says(p, m, &says) && !pace_says(p, m, &says)) {
 		if (wait_ms > 0)
 			buf_print(&says, "queued: the provider cannot be reached now; the next try is in %lld s", (long long)(wait_ms / 1000 + 1));
 		else if (m->reason && m->attempts)
@@ -483,8 +483,9 @@ void intake_accepted(struct post *p, struct mail *m, enum fault fault)
 	}
 	metric_add(METRIC_POST_TAKEN, NULL, 1);
 	post_step(p, m->id, "committed");
-	if (p->is_draining || !schedule_is_free(lane)) {
-		bool is_soon = !p->is_draining && !lane_is_blocked(lane) && lane_until_ms(lane) <= loop_now_ms(p->loop);
+	if (p->is_draining || !schedule_is_free(lane, m->open_count)) {
+		bool is_soon = !p->is_draining && !lane_is_blocked(lane) && lane_until_ms(lane) <= loop_now_ms(p->loop) &&
+			       schedule_limit(lane, m->open_count, 0).kind == LIMIT_NONE;
 
 		schedule_add(schedule, m, loop_now_ms(p->loop));
 		post_step(p, m->id, hold_cause_of(p, m) ? "held" : "waiting");

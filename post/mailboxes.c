@@ -65,6 +65,8 @@ void post_mailbox_state(struct post *p, const struct message_mailbox_state *m)
 		k->language = m->language < LANGUAGE_COUNT ? (enum language)m->language : LANGUAGE_EN;
 		snprintf(k->address, sizeof k->address, "%.*s", SPAN_ARGS(m->address));
 		learn_ways(k, m->ways);
+		k->rates = (struct limit_rates){ m->messages_per_minute, m->recipients_per_day, m->connections };
+		schedule_rates_changed(queue_schedule(p->queue), k->id);
 	}
 	hold_mailbox_state(p, m);
 }

@@ -150,7 +150,7 @@ static void on_ended(void *self, struct mail *m)
 
 static const struct queue_events queue_events = {
 	.key_wanted = on_key_wanted, .unwrap_wanted = on_unwrap_wanted, .recovered = on_recovered, .opened = on_opened, .intake = on_intake,
-	.committing = on_committing, .accepted = on_accepted, .start = on_turn, .ended = on_ended,
+	.committing = on_committing, .accepted = on_accepted, .start = on_turn, .rates = pace_rates, .ended = on_ended,
 };
 
 /* --- the way's events */
@@ -368,6 +368,7 @@ static void on_sweep(void *self)
 	struct post *p = self;
 
 	resubmit_sweep(queue_resubmit(p->queue), clock_wall_ms());
+	queue_sweep(p->queue);
 	measure(p);
 	if (p->is_open && !p->is_draining)
 		expire_sweep(p);

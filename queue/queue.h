@@ -38,6 +38,8 @@ struct queue_events {
 	void (*accepted)(void *self, struct mail *, enum fault);
 	/* A message's turn has come. */
 	schedule_start *start;
+	/* What a mailbox may; see schedule_count_by(). NULL: nothing is known of any. */
+	schedule_rates *rates;
 	/* Its last record is on the disk; it is freed behind this call. */
 	void (*ended)(void *self, struct mail *);
 };
@@ -52,6 +54,9 @@ void queue_close(struct queue **);
 /* New settings; the size of segments counts for those to come. */
 void queue_set(struct queue *, const struct queue_settings *);
 
+
+/* From time to time: what is not needed any more is forgotten. */
+void queue_sweep(struct queue *);
 
 /* A new key of the vault's. */
 void queue_key(struct queue *, struct span key, struct span wrapped);

@@ -20,6 +20,7 @@ struct queue {
 	struct trail trail;
 	struct spool *spool;
 	struct mails mails;
+	struct limits *limits;
 	struct schedule *schedule;
 	struct resubmit resubmit;
 	struct indexing *indexing;

@@ -35,6 +35,31 @@ static void on_turn(void *self, struct mail *m)
 	q->events->start(q->self, m);
 }
 
+static void on_kept(void *self, struct limit *limit, uint64_t mailbox, const struct limit_rates *rates)
+{
+	struct queue *q = self;
+
+	schedule_recall(q->schedule, limit, mailbox, rates);
+}
+
+static bool on_rates(void *self, uint64_t mailbox, struct limit_rates *out)
+{
+	struct queue *q = self;
+
+	return q->events->rates && q->events->rates(q->self, mailbox, out);
+}
+
+/* Without its file, what was sent is known until the next start. */
+static void open_limits(struct queue *q)
+{
+	enum fault fault;
+
+	schedule_count_by(q->schedule, q->limits, on_rates, q);
+	fault = limits_open(q->limits, spool_disk(q->spool), on_kept, q);
+	if (fault)
+		TRAIL(&q->trail, EVENT_LIMITS_NOT_KEPT, TRAIL_TEXT("fault", span_of(fault_row(fault)->name)));
+}
+
 enum fault queue_open(struct queue **out, struct loop *loop, const char *path, const struct queue_settings *settings,
 		      const struct queue_events *events, void *self)
 {
@@ -53,10 +78,13 @@ enum fault queue_open(struct queue **out, struct loop *loop, const char *path, c
 	buf_init(&q->heard, QUEUE_HEARD_MOST * sizeof(uint64_t));
 	timer_init(&q->heard_timer, loop, queue_write_heard, q);
 	q->schedule = schedule_new(loop, &settings->schedule, on_turn, q);
+	q->limits = limits_new(loop);
 	q->recovery = pool_new(loop, &(struct pool_settings){ .name = "recovery", .threads = 1, .waiting_max = 1 });
 	fault = spool_open(&q->spool, loop, path, &settings->spool, &spool_events, q);
 	if (!fault)
 		fault = indexing_open(&q->indexing, loop, q->spool, &q->mails, &q->resubmit);
+	if (!fault)
+		open_limits(q);
 	q->opening = !fault;
 	*out = q;
 	if (fault)
@@ -78,6 +106,7 @@ void queue_close(struct queue **out)
 	queue_copy_end(q);
 	timer_stop(&q->heard_timer);
 	schedule_free(&q->schedule);
+	limits_free(&q->limits);
 	resubmit_free(&q->resubmit);
 	mails_free(&q->mails);
 	buf_free(&q->heard);
@@ -89,6 +118,11 @@ void queue_set(struct queue *q, const struct queue_settings *settings)
 {
 	q->settings = *settings;
 	schedule_set(q->schedule, &settings->schedule);
+}
+
+void queue_sweep(struct queue *q)
+{
+	limits_sweep(q->limits);
 }
 
 void queue_mark(struct queue *q, struct mail *m)

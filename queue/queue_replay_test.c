@@ -174,7 +174,7 @@ static void on_loaded(void *self, struct mail *m, enum fault fault, struct span 
 	assert_true(envelope.id == m->id && body.size == closing.size);
 	for (size_t i = 0; i < body.size; i += 97)
 		assert_int_equal((unsigned char)body.at[i], (unsigned char)(m->id + i));
-	schedule_ended(m->lane, SCHEDULE_WENT);
+	schedule_ended(m, SCHEDULE_WENT, 0);
 	if (e->keep) { /* put off, for as long as the test lasts */
 		write_outcome(b, m, RECORD_OPEN, NULL, NULL);
 		schedule_add(queue_schedule(b->queue), m, loop_now_ms(b->loop) + 3600000);

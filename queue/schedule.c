@@ -3,11 +3,12 @@
 #include "base/map.h"
 #include "base/panic.h"
 #include "base/rand.h"
+#include "queue/mail_heap.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { DOUBLINGS_MAX = 20 };
+enum { DOUBLINGS_MAX = 20, FULL_LONGEST_MS = 3600 * 1000, MINUTE_MS = 60 * 1000 };
 
 /* A mailbox, tenant or host, and how it fares. */
 struct scope {
@@ -20,12 +21,14 @@ struct lane {
 	struct schedule *schedule;
 	uint64_t mailbox;
 	struct scope self, *scopes[SCHEDULE_SCOPES]; /* tenant and host are NULL while unknown */
-	struct mail **heap;
-	size_t count, room;
+	struct mail_heap heap;
 	unsigned used;
-	bool blocked, hungry;
+	bool blocked, hungry, is_full; /* the provider's word that the day is full */
 	struct timer timer;
 	struct lane *next_hungry;
+	struct limit_rates rates;
+	bool rates_known;
+	struct limit *limit; /* what it has sent; NULL where that is nothing, or no matter */
 };
 
 struct schedule {
@@ -37,6 +40,9 @@ struct schedule {
 	unsigned trying;
 	struct lane *hungry, **hungry_last;
 	uint64_t order;
+	struct limits *limits; /* NULL: nothing is counted */
+	schedule_rates *rates;
+	void *rates_self;
 };
 
 static void *take(void *old, size_t size)
@@ -82,7 +88,9 @@ void schedule_free(struct schedule **out)
 	for (size_t at = 0; (lane = map_next(&s->lanes, &at));) {
 		map_remove(&s->lanes, (struct span){ (const char *)&lane->mailbox, sizeof lane->mailbox });
 		timer_stop(&lane->timer);
-		free(lane->heap);
+		if (lane->limit)
+			limit_own(lane->limit, NULL);
+		mail_heap_free(&lane->heap);
 		free(lane);
 	}
 	map_free(&s->lanes);
@@ -90,65 +98,6 @@ void schedule_free(struct schedule **out)
 	scopes_free(&s->hosts);
 	free(s);
 	*out = NULL;
-}
-
-/* --- the messages of a lane: a heap, first by time, then by age */
-
-static bool is_before(const struct mail *a, const struct mail *b)
-{
-	return a->lane_order != b->lane_order ? a->lane_order < b->lane_order : a->id < b->id;
-}
-
-static void place(struct lane *lane, size_t at, struct mail *m)
-{
-	lane->heap[at] = m;
-	m->lane_place = (uint32_t)at + 1;
-}
-
-static void sift_up(struct lane *lane, size_t at)
-{
-	struct mail *m = lane->heap[at];
-
-	for (; at && is_before(m, lane->heap[(at - 1) / 2]); at = (at - 1) / 2)
-		place(lane, at, lane->heap[(at - 1) / 2]);
-	place(lane, at, m);
-}
-
-static void sift_down(struct lane *lane, size_t at)
-{
-	struct mail *m = lane->heap[at];
-
-	for (size_t child; (child = at * 2 + 1) < lane->count; at = child) {
-		if (child + 1 < lane->count && is_before(lane->heap[child + 1], lane->heap[child]))
-			child++;
-		if (!is_before(lane->heap[child], m))
-			break;
-		place(lane, at, lane->heap[child]);
-	}
-	place(lane, at, m);
-}
-
-static void heap_add(struct lane *lane, struct mail *m)
-{
-	if (lane->count == lane->room) {
-		lane->room = lane->room ? lane->room * 2 : 8;
-		lane->heap = take(lane->heap, lane->room * sizeof *lane->heap);
-	}
-	place(lane, lane->count++, m);
-	sift_up(lane, lane->count - 1);
-}
-
-static void heap_remove(struct lane *lane, struct mail *m)
-{
-	size_t at = m->lane_place - 1;
-	struct mail *last = lane->heap[--lane->count];
-
-	m->lane_place = 0;
-	if (last == m)
-		return;
-	place(lane, at, last);
-	sift_up(lane, at);
-	sift_down(lane, last->lane_place - 1);
 }
 
 /* --- whether something may start */
@@ -168,12 +117,53 @@ static bool scopes_are_free(const struct lane *lane)
 	return true;
 }
 
-bool schedule_is_free(struct lane *lane)
+static bool is_counted(const struct lane *lane)
+{
+	return lane->schedule->limits && (!lane->rates_known || lane->rates.messages_per_minute || lane->rates.recipients_per_day);
+}
+
+static unsigned slots_of(const struct lane *lane)
+{
+	unsigned slots = lane->schedule->settings.slots;
+
+	return lane->rates.connections && lane->rates.connections < slots ? lane->rates.connections : slots;
+}
+
+/* When its limits let a message to so many recipients begin: not later than now, later, or INT64_MAX, when a try has ended. */
+static int64_t limit_until_ms(const struct lane *lane, uint32_t recipients, enum limit_kind *which_out)
+{
+	*which_out = LIMIT_NONE;
+	return lane->limit && is_counted(lane) ? limit_room_at_ms(lane->limit, &lane->rates, recipients, which_out) : 0;
+}
+
+static bool limit_is_free(const struct lane *lane, uint32_t recipients)
+{
+	enum limit_kind which;
+
+	return limit_until_ms(lane, recipients, &which) <= loop_now_ms(lane->schedule->loop);
+}
+
+bool schedule_is_free(struct lane *lane, uint32_t recipients)
 {
 	const struct schedule *s = lane->schedule;
 
-	return !lane->blocked && lane->used < s->settings.slots && s->trying < s->settings.tries_max && scopes_are_free(lane) &&
-	       (!lane->count || (int64_t)lane->heap[0]->lane_order > loop_now_ms(s->loop));
+	return !lane->blocked && lane->used < slots_of(lane) && s->trying < s->settings.tries_max && scopes_are_free(lane) &&
+	       limit_is_free(lane, recipients) && (!lane->heap.count || (int64_t)lane->heap.at[0]->lane_order > loop_now_ms(s->loop));
+}
+
+struct schedule_limit schedule_limit(struct lane *lane, uint32_t recipients, size_t before)
+{
+	struct schedule_limit l;
+
+	if (lane->is_full && lane->self.until_ms > loop_now_ms(lane->schedule->loop))
+		return (struct schedule_limit){ LIMIT_DAY, 0, lane->self.until_ms };
+	l.until_ms = limit_until_ms(lane, recipients, &l.kind);
+	if (l.until_ms == INT64_MAX)
+		l.until_ms = loop_now_ms(lane->schedule->loop) + MINUTE_MS;
+	l.allowed = l.kind == LIMIT_DAY ? lane->rates.recipients_per_day : lane->rates.messages_per_minute;
+	if (lane->rates.messages_per_minute)
+		l.until_ms += (int64_t)(before / lane->rates.messages_per_minute) * MINUTE_MS;
+	return l;
 }
 
 int64_t lane_until_ms(const struct lane *lane)
@@ -189,14 +179,20 @@ int64_t lane_until_ms(const struct lane *lane)
 /* Sets the lane's clock for its next chance. While slots are full or somebody tries for all, the end of a try is the next chance. */
 static void arm(struct lane *lane)
 {
-	int64_t due_ms;
+	enum limit_kind which;
+	int64_t due_ms, room_ms;
 
 	timer_stop(&lane->timer);
-	if (lane->blocked || !lane->count || lane->hungry || lane->used >= lane->schedule->settings.slots)
+	if (lane->blocked || !lane->heap.count || lane->hungry || lane->used >= slots_of(lane))
 		return;
-	due_ms = (int64_t)lane->heap[0]->lane_order;
+	due_ms = (int64_t)lane->heap.at[0]->lane_order;
 	if (lane_until_ms(lane) > due_ms)
 		due_ms = lane_until_ms(lane);
+	room_ms = limit_until_ms(lane, lane->heap.at[0]->open_count, &which);
+	if (room_ms == INT64_MAX)
+		return; /* the end of a try makes room */
+	if (room_ms > due_ms)
+		due_ms = room_ms;
 	if (due_ms <= loop_now_ms(lane->schedule->loop) && !scopes_are_free(lane))
 		return; /* somebody tries for all */
 	timer_at(&lane->timer, due_ms);
@@ -206,7 +202,12 @@ static void begin(struct lane *lane, struct mail *m)
 {
 	struct schedule *s = lane->schedule;
 
-	heap_remove(lane, m);
+	mail_heap_remove(&lane->heap, m);
+	if (is_counted(lane)) {
+		if (!lane->limit)
+			limit_new(s->limits, lane->mailbox, &lane->limit);
+		limit_take(lane->limit, m->id, m->open_count);
+	}
 	lane->used++;
 	s->trying++;
 	m->trying = true;
@@ -233,13 +234,13 @@ static void run(void *self)
 	struct lane *lane = self;
 	struct schedule *s = lane->schedule;
 
-	while (!lane->blocked && lane->count && lane->used < s->settings.slots && scopes_are_free(lane) &&
-	       (int64_t)lane->heap[0]->lane_order <= loop_now_ms(s->loop)) {
+	while (!lane->blocked && lane->heap.count && lane->used < slots_of(lane) && scopes_are_free(lane) &&
+	       (int64_t)lane->heap.at[0]->lane_order <= loop_now_ms(s->loop) && limit_is_free(lane, lane->heap.at[0]->open_count)) {
 		if (s->trying >= s->settings.tries_max) {
 			wait_for_turn(lane);
 			return;
 		}
-		begin(lane, lane->heap[0]);
+		begin(lane, lane->heap.at[0]);
 	}
 	arm(lane);
 }
@@ -257,6 +258,49 @@ static void feed_hungry(struct schedule *s)
 	}
 }
 
+/* --- what mailboxes may */
+
+static void learn_rates(struct lane *lane)
+{
+	struct schedule *s = lane->schedule;
+	struct limit_rates rates;
+
+	if (!s->rates || !s->rates(s->rates_self, lane->mailbox, &rates))
+		return;
+	lane->rates = rates;
+	lane->rates_known = true;
+	if (!is_counted(lane))
+		limit_free(&lane->limit);
+}
+
+void schedule_count_by(struct schedule *s, struct limits *limits, schedule_rates *rates, void *self)
+{
+	s->limits = limits;
+	s->rates = rates;
+	s->rates_self = self;
+}
+
+void schedule_rates_changed(struct schedule *s, uint64_t mailbox)
+{
+	struct lane *lane = map_get(&s->lanes, (struct span){ (const char *)&mailbox, sizeof mailbox });
+
+	if (!lane)
+		return;
+	learn_rates(lane);
+	arm(lane);
+}
+
+void schedule_recall(struct schedule *s, struct limit *limit, uint64_t mailbox, const struct limit_rates *rates)
+{
+	struct lane *lane = schedule_lane(s, mailbox);
+
+	if (lane->limit)
+		return; /* a second place in the file, which nobody reads: it goes when it is old */
+	if (!lane->rates_known)
+		lane->rates = *rates;
+	limit_own(limit, &lane->limit);
+}
+
 /* --- lanes */
 
 struct lane *schedule_lane(struct schedule *s, uint64_t mailbox)
@@ -270,6 +314,7 @@ struct lane *schedule_lane(struct schedule *s, uint64_t mailbox)
 	lane->scopes[SCHEDULE_MAILBOX] = &lane->self;
 	timer_init(&lane->timer, s->loop, run, lane);
 	map_put(&s->lanes, (struct span){ (const char *)&lane->mailbox, sizeof lane->mailbox }, lane);
+	learn_rates(lane);
 	return lane;
 }
 
@@ -322,7 +367,7 @@ void schedule_add(struct schedule *s, struct mail *m, int64_t due_ms)
 
 	m->lane = lane;
 	m->lane_order = (uint64_t)(due_ms > 0 ? due_ms : 0);
-	heap_add(lane, m);
+	mail_heap_add(&lane->heap, m);
 	arm(lane);
 }
 
@@ -330,11 +375,11 @@ bool schedule_try(struct schedule *s, struct mail *m)
 {
 	struct lane *lane = schedule_lane(s, m->mailbox);
 
-	if (!schedule_is_free(lane))
+	if (!schedule_is_free(lane, m->open_count))
 		return false;
 	m->lane = lane;
 	m->lane_order = (uint64_t)loop_now_ms(s->loop);
-	heap_add(lane, m);
+	mail_heap_add(&lane->heap, m);
 	begin(lane, m);
 	return true;
 }
@@ -343,7 +388,7 @@ void schedule_remove(struct mail *m)
 {
 	if (!m->lane_place)
 		return;
-	heap_remove(m->lane, m);
+	mail_heap_remove(&m->lane->heap, m);
 	arm(m->lane);
 }
 
@@ -356,20 +401,20 @@ struct mail *lane_oldest(const struct lane *lane)
 {
 	struct mail *oldest = NULL;
 
-	for (size_t i = 0; i < lane->count; i++)
-		if (!oldest || lane->heap[i]->id < oldest->id)
-			oldest = lane->heap[i];
+	for (size_t i = 0; i < lane->heap.count; i++)
+		if (!oldest || lane->heap.at[i]->id < oldest->id)
+			oldest = lane->heap.at[i];
 	return oldest;
 }
 
 size_t lane_count(const struct lane *lane)
 {
-	return lane->count;
+	return lane->heap.count;
 }
 
 struct mail *lane_at(const struct lane *lane, size_t at)
 {
-	return at < lane->count ? lane->heap[at] : NULL;
+	return at < lane->heap.count ? lane->heap.at[at] : NULL;
 }
 
 void schedule_block(struct lane *lane, bool blocked)
@@ -422,12 +467,28 @@ static void clear(struct scope *scope)
 		scope->until_ms = 0;
 }
 
+/* Others may send from the mailbox too, so that the provider's count is not ours: it is asked again when ours moves, at least every hour. */
+static void fill(struct lane *lane)
+{
+	struct schedule *s = lane->schedule;
+	int64_t now_ms = loop_now_ms(s->loop), moves_ms = lane->limit ? limit_day_moves_at_ms(lane->limit) : 0;
+
+	lane->is_full = true;
+	charge(s, &lane->self);
+	clear(lane->scopes[SCHEDULE_HOST]);
+	if (!moves_ms || moves_ms > now_ms + FULL_LONGEST_MS)
+		moves_ms = now_ms + FULL_LONGEST_MS;
+	if (moves_ms > lane->self.until_ms)
+		lane->self.until_ms = moves_ms;
+}
+
 static void judge(struct lane *lane, enum schedule_end end)
 {
 	struct scope *mailbox = lane->scopes[SCHEDULE_MAILBOX], *tenant = lane->scopes[SCHEDULE_TENANT], *host = lane->scopes[SCHEDULE_HOST];
 
 	switch (end) {
 	case SCHEDULE_WENT:
+		lane->is_full = false;
 		clear(mailbox);
 		clear(tenant);
 		clear(host);
@@ -436,6 +497,7 @@ static void judge(struct lane *lane, enum schedule_end end)
 		charge(lane->schedule, mailbox);
 		clear(host);
 		break;
+	case SCHEDULE_MAILBOX_FULL: fill(lane); break;
 	case SCHEDULE_TENANT_FAILED:
 		charge(lane->schedule, tenant ? tenant : mailbox);
 		break;
@@ -452,7 +514,7 @@ static void wake_sharers(struct lane *lane)
 	struct lane *other;
 
 	for (size_t at = 0; (other = map_next(&lane->schedule->lanes, &at));)
-		if (other != lane && other->count &&
+		if (other != lane && other->heap.count &&
 		    ((other->scopes[SCHEDULE_TENANT] && other->scopes[SCHEDULE_TENANT] == lane->scopes[SCHEDULE_TENANT]) ||
 		     (other->scopes[SCHEDULE_HOST] && other->scopes[SCHEDULE_HOST] == lane->scopes[SCHEDULE_HOST])))
 			arm(other);
@@ -464,12 +526,21 @@ static bool is_troubled(const struct lane *lane)
 	       (lane->scopes[SCHEDULE_HOST] && lane->scopes[SCHEDULE_HOST]->failures);
 }
 
-void schedule_ended(struct lane *lane, enum schedule_end end)
+void schedule_begun(struct mail *m)
 {
+	if (m->lane->limit)
+		limit_begin(m->lane->limit, &m->lane->rates, m->id);
+}
+
+void schedule_ended(struct mail *m, enum schedule_end end, uint32_t recipients)
+{
+	struct lane *lane = m->lane;
 	struct schedule *s = lane->schedule;
 	bool was_troubled = is_troubled(lane);
 
 	ASSERT(lane->used && s->trying);
+	if (lane->limit)
+		limit_end(lane->limit, &lane->rates, m->id, recipients);
 	for (size_t i = 0; i < SCHEDULE_SCOPES; i++)
 		if (lane->scopes[i])
 			lane->scopes[i]->trying--;

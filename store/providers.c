@@ -28,6 +28,9 @@ static bool give(void *self, const struct sqlite_row *r)
 		.seen_address = sqlite_text(r, 16),
 		.registered_address = sqlite_text(r, 17),
 		.address_changed_at_ms = sqlite_number(r, 18),
+		.messages_per_minute = sqlite_number(r, 19),
+		.recipients_per_day = sqlite_number(r, 20),
+		.connections = sqlite_number(r, 21),
 	};
 
 	return e->each(e->self, &row);
@@ -46,7 +49,8 @@ enum fault providers_add(struct sqlite *db, const struct provider_row *p, uint64
 				      VALUE_TEXT(p->tenant), VALUE_TEXT(p->client_id), VALUE_TEXT(p->issuer), VALUE_TEXT(p->scopes),
 				      VALUE_TEXT(p->smtp_host), VALUE_NUMBER(p->smtp_port), VALUE_NUMBER(p->smtp_tls), VALUE_NUMBER(p->mechanism),
 				      VALUE_NUMBER(p->access), VALUE_NUMBER(p->secret_ends_at_ms), VALUE_TEXT(p->source), VALUE_TEXT(p->certificate),
-				      VALUE_TEXT(p->registered_address));
+				      VALUE_TEXT(p->registered_address), VALUE_NUMBER(p->messages_per_minute), VALUE_NUMBER(p->recipients_per_day),
+				      VALUE_NUMBER(p->connections));
 
 	*id_out = (uint64_t)sqlite_last_id(db);
 	return fault;
@@ -57,7 +61,8 @@ enum fault providers_set(struct sqlite *db, const struct provider_row *p)
 	return SQLITE_RUN(db, STATEMENT_PROVIDER_SET, VALUE_TEXT(p->tenant), VALUE_TEXT(p->client_id), VALUE_TEXT(p->issuer),
 			  VALUE_TEXT(p->scopes), VALUE_TEXT(p->smtp_host), VALUE_NUMBER(p->smtp_port), VALUE_NUMBER(p->smtp_tls),
 			  VALUE_NUMBER(p->mechanism), VALUE_NUMBER(p->access), VALUE_NUMBER(p->secret_ends_at_ms), VALUE_TEXT(p->source),
-			  VALUE_TEXT(p->certificate), VALUE_TEXT(p->registered_address), VALUE_NUMBER(p->id));
+			  VALUE_TEXT(p->certificate), VALUE_TEXT(p->registered_address), VALUE_NUMBER(p->messages_per_minute),
+			  VALUE_NUMBER(p->recipients_per_day), VALUE_NUMBER(p->connections), VALUE_NUMBER(p->id));
 }
 
 enum fault providers_see(struct sqlite *db, const struct provider_row *p)

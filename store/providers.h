@@ -15,6 +15,7 @@ struct provider_row {
 	int64_t smtp_tls, mechanism;                                          /* as in message `token`; -1: as its kind has it */
 	int64_t access;                                                       /* 0 each owner's own sign-in, 1 the application's */
 	int64_t secret_ends_at_ms;                                            /* wall clock; 0: nobody said, -1: never */
+	int64_t messages_per_minute, recipients_per_day, connections;         /* of a mailbox; 0: without limit; -1: as its kind has it */
 	/* of a connector */
 	struct span source;               /* the address to go out from; empty: any of IPv4 */
 	struct span certificate;          /* PEM, the leaf first; empty: it is known by its address */

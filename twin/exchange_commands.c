@@ -97,6 +97,7 @@ static bool mail_is_due(struct exchange_session *s)
 		exchange_error(s, TWIN_REPLY_sender_twice);
 	} else if (s->door == EXCHANGE_SUBMISSION && t->values[TWIN_SWITCH_rate_excess] == TWIN_REFUSE &&
 		   exchange_rate_at(&s->world->counters[s->user - t->users], t->values[TWIN_SWITCH_messages_per_minute], s->now_ms) > s->now_ms) {
+		s->world->counters[s->user - t->users].over_minute++;
 		exchange_say(s, TWIN_REPLY_rate_exceeded);
 	} else {
 		return !exchange_stage(s, TWIN_STAGE_MAIL);

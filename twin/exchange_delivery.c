@@ -39,12 +39,16 @@ static enum twin_reply judge_message(struct exchange_session *s)
 		return gmail_smtp_judge_message(t, counter(s), s->wall_ms);
 	if (s->door == EXCHANGE_MX)
 		return TWIN_REPLY_message_accepted;
-	if (!has_slot(s))
+	if (!has_slot(s)) {
+		counter(s)->over_sessions++;
 		return TWIN_REPLY_concurrent;
+	}
 	if (s->by_application && s->user->values[TWIN_MAILBOX_application] == TWIN_APPLICATION_NONE)
 		return TWIN_REPLY_mailbox_logon_failed;
-	if (day && exchange_recipients_of_day(counter(s), s->now_ms) + s->recipient_count > (uint64_t)day)
+	if (day && exchange_recipients_of_day(counter(s), s->now_ms) + s->recipient_count > (uint64_t)day) {
+		counter(s)->over_day++;
 		return TWIN_REPLY_quota_exceeded;
+	}
 	buf_init(&foreign, EXCHANGE_LINE_BYTES);
 	if (!twin_user_may_send_as(s->user, buf_span(&s->sender)))
 		may = false;
@@ -72,6 +76,7 @@ static int64_t pass_rate(struct exchange_session *s)
 		return s->wall_ms;
 	at = exchange_rate_at(counter(s), t->values[TWIN_SWITCH_messages_per_minute], s->now_ms);
 	wait = at > s->now_ms ? at - s->now_ms : 0;
+	counter(s)->over_minute += wait != 0;
 	exchange_count(counter(s), s->now_ms + wait, s->recipient_count);
 	if (t->values[TWIN_SWITCH_rate_excess] == TWIN_DELAY)
 		exchange_hold(s, wait);

@@ -132,8 +132,13 @@ void exchange_count(struct exchange_counter *c, int64_t at_ms, uint64_t recipien
 {
 	int64_t minute = at_ms / MINUTE_MS;
 	size_t place = (size_t)(minute % (EXCHANGE_DAY_MINUTES + 1));
+	uint64_t in_minute = 0;
 
 	c->message_at_ms[c->messages++ % EXCHANGE_RATE_MAX] = at_ms;
+	while (in_minute < c->messages && in_minute < EXCHANGE_RATE_MAX &&
+	       c->message_at_ms[(c->messages - 1 - in_minute) % EXCHANGE_RATE_MAX] + MINUTE_MS > at_ms)
+		in_minute++;
+	c->most_in_minute = in_minute > c->most_in_minute ? in_minute : c->most_in_minute;
 	if (c->minutes[place].minute != minute) {
 		c->minutes[place].minute = minute;
 		c->minutes[place].recipients = c->minutes[place].messages = 0;

@@ -15,6 +15,8 @@ enum { EXCHANGE_RATE_MAX = 1000, EXCHANGE_DAY_MINUTES = 1440 };
 struct exchange_counter {
 	int64_t message_at_ms[EXCHANGE_RATE_MAX]; /* a ring */
 	uint64_t messages;
+	uint64_t most_in_minute; /* of messages that came, in any 60 seconds */
+	uint64_t over_minute, over_day, over_sessions; /* messages that came beyond a limit */
 	struct {
 		int64_t minute;
 		uint64_t recipients, messages;

@@ -558,6 +558,16 @@ struct span twin_ca(const struct twin *t)
 	return twin_keys_ca(t->keys);
 }
 
+struct twin_overshot twin_overshot(const struct twin *t)
+{
+	struct twin_overshot over = { 0 };
+
+	for (const struct exchange_counter *c = t->counters; c < t->counters + t->tenant->user_count; c++)
+		over = (struct twin_overshot){ over.minute + c->over_minute, over.day + c->over_day, over.sessions + c->over_sessions,
+					       c->most_in_minute > over.most_in_minute ? c->most_in_minute : over.most_in_minute };
+	return over;
+}
+
 struct twin_tenant *twin_tenant(struct twin *t)
 {
 	return t->tenant;

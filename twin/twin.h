@@ -53,5 +53,11 @@ const struct twin_shelf *twin_mail(const struct twin *);
 /* Forgets the scripts alone. */
 void twin_unscript(struct twin *);
 
+/* What all mailboxes together sent beyond the limits that the switches name, and the most that one sent in any 60 seconds. */
+struct twin_overshot {
+	uint64_t minute, day, sessions, most_in_minute;
+};
+struct twin_overshot twin_overshot(const struct twin *);
+
 /* Forgets mail, scripts and counters, and puts every switch back to what the configuration says. */
 void twin_reset(struct twin *);

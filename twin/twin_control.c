@@ -70,6 +70,7 @@ static void put_switch(json_t *json, const struct twin_switch_row *row, int64_t 
 
 static json_t *user_json(const struct twin_control *c, const struct twin_user *u)
 {
+	const struct exchange_counter *count = &c->world->counters[u - c->entra->tenant->users];
 	json_t *json = json_object(), *switches = json_object();
 
 	json_put_text(json, "address", span_of(u->address));
@@ -83,6 +84,10 @@ static json_t *user_json(const struct twin_control *c, const struct twin_user *u
 		put_switch(switches, twin_mailbox_row((enum twin_mailbox_switch)i), u->values[i]);
 	json_object_set_new(json, "switches", switches);
 	json_put_whole(json, "sessions", c->exchange ? (int64_t)exchange_sessions(c->exchange, u) : 0);
+	json_object_set_new(json, "counts", json_pack("{s:I,s:I,s:I,s:I,s:I}", "messages", (json_int_t)count->messages,
+						      "most_in_minute", (json_int_t)count->most_in_minute,
+						      "over_minute", (json_int_t)count->over_minute, "over_day", (json_int_t)count->over_day,
+						      "over_sessions", (json_int_t)count->over_sessions));
 	return json;
 }
 

@@ -317,6 +317,36 @@ bool provider_is_application(const struct provider *p)
 	return p->row.access == PROVIDER_APPLICATION;
 }
 
+static struct provider_limits limits_of_kind(struct span kind)
+{
+	static const struct {
+		const char *kind;
+		struct provider_limits limits;
+	} rows[] = {
+#define PROVIDER_LIMITS(kind, messages_per_minute, recipients_per_day, connections) { kind, { messages_per_minute, recipients_per_day, connections } },
+#include "tables/provider_limits.def"
+#undef PROVIDER_LIMITS
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (span_equal(kind, span_of(rows[i].kind)))
+			return rows[i].limits;
+	return (struct provider_limits){ 0 };
+}
+
+struct provider_limits provider_limits(const struct provider *p)
+{
+	struct provider_limits limits = limits_of_kind(p->kind->name);
+
+	if (p->row.messages_per_minute >= 0)
+		limits.messages_per_minute = (uint32_t)p->row.messages_per_minute;
+	if (p->row.recipients_per_day >= 0)
+		limits.recipients_per_day = (uint32_t)p->row.recipients_per_day;
+	if (p->row.connections >= 0)
+		limits.connections = (uint32_t)p->row.connections;
+	return limits;
+}
+
 struct oauth_client provider_client(const struct provider *p)
 {
 	struct span scopes = provider_is_application(p) ? p->kind->application : p->kind->scopes;

@@ -35,6 +35,11 @@ struct provider_kind {
 	struct span prompt, extra, application;
 };
 
+/* What a provider allows one mailbox: messages in any minute, recipients in any day, connections at once; 0: no limit. */
+struct provider_limits {
+	uint32_t messages_per_minute, recipients_per_day, connections;
+};
+
 /* The kind of that name, or NULL. */
 const struct provider_kind *provider_kind_named(struct span name);
 
@@ -58,6 +63,7 @@ enum provider_tls provider_tls(const struct provider *);
 enum provider_mechanism provider_mechanism(const struct provider *);
 /* How an app password is said there: LOGIN is all that Exchange offers, PLAIN what others do, unless the row names one of them. */
 enum provider_mechanism provider_password_mechanism(const struct provider *);
+struct provider_limits provider_limits(const struct provider *);
 struct oauth_client provider_client(const struct provider *);
 bool provider_has_secret(const struct provider *);
 

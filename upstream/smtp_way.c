@@ -274,9 +274,16 @@ static void give(struct smtp_way *w, struct smtp_way_box *box, struct way_letter
 	smtp_way_pump(c);
 }
 
+static unsigned ceiling(const struct smtp_way *w, const struct way_letter *letter)
+{
+	unsigned most = w->settings.connections_per_mailbox;
+
+	return letter->connections && letter->connections < most ? letter->connections : most;
+}
+
 static void dispatch(struct smtp_way_box *box, struct smtp_way *w)
 {
-	while (box->waiting && (box->count < w->settings.connections_per_mailbox || find_rested(box)))
+	while (box->waiting && (box->count < ceiling(w, box->waiting) || find_rested(box)))
 		give(w, box, smtp_way_next_waiting(box));
 }
 

@@ -55,6 +55,7 @@ struct way_letter {
 	uint64_t mailbox;
 	enum way way;
 	struct smtp_client_message message;
+	unsigned connections; /* that the mailbox may have at once; 0: as many as the settings say */
 	/* Bytes are wanted: answer by way_body() or way_no_body(), at once or later. */
 	void (*more)(void *self);
 	void (*done)(void *self, const struct way_end *);

@@ -137,6 +137,8 @@ enum fault mailbox_ready(const struct vault *v, const struct registry_mailbox *m
 static struct message state_of(const struct vault *v, const struct registry_mailbox *m, char bytes[WAY_END])
 {
 	const struct registry_organisation *o = registry_by_id(&v->registry.organisations, m->row.organisation);
+	struct provider *p = mailbox_provider(v, m);
+	struct provider_limits limits = p ? provider_limits(p) : (struct provider_limits){ 0 };
 	enum way ways[WAY_END];
 	size_t count = useful_ways(v, m, ways);
 
@@ -144,7 +146,8 @@ static struct message state_of(const struct vault *v, const struct registry_mail
 		bytes[i] = (char)ways[i];
 	return MESSAGE_OF(mailbox_state, .mailbox = m->row.id, .enabled = m->row.enabled, .address = m->row.address,
 			  .notify_mailbox = o ? o->row.notice_mailbox : 0, .language = (uint8_t)m->row.language, .ways = { bytes, count },
-			  .account = mailbox_account(v, m)->row.id);
+			  .account = mailbox_account(v, m)->row.id, .messages_per_minute = limits.messages_per_minute,
+			  .recipients_per_day = limits.recipients_per_day, .connections = limits.connections);
 }
 
 void mailbox_tell(struct vault *v, const struct registry_mailbox *m)

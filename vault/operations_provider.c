@@ -4,6 +4,7 @@
 #include "vault/lapse.h"
 
 enum { URL_BYTES = 4096, SECRET_BYTES_MAX = 4096, EXPECTED_GUID_BYTES = 36 };
+enum { MESSAGES_PER_MINUTE_MAX = 100000, RECIPIENTS_PER_DAY_MAX = 1000000000, CONNECTIONS_MAX = 1000 };
 
 static const struct span PROVIDER_SUBJECT = { "provider", 8 }, CLIENT_SECRET = { "client_secret", 13 },
 			 CLIENT_CERTIFICATE = { "client_certificate", 18 };
@@ -64,6 +65,7 @@ static void put_end(json_t *j, const struct registry_provider *p)
 
 static json_t *describe(const struct vault *v, const struct registry_provider *p, enum language language)
 {
+	struct provider_limits limits = provider_limits(p->provider);
 	json_t *j = json_object();
 	struct buf url;
 
@@ -86,6 +88,9 @@ static json_t *describe(const struct vault *v, const struct registry_provider *p
 	json_put_whole(j, "smtp_port", provider_port(p->provider));
 	json_put_text(j, "smtp_tls", span_of(tls_words[provider_tls(p->provider)]));
 	json_put_text(j, "mechanism", span_of(mechanism_words[provider_mechanism(p->provider)]));
+	json_put_whole(j, "messages_per_minute", limits.messages_per_minute);
+	json_put_whole(j, "recipients_per_day", limits.recipients_per_day);
+	json_put_whole(j, "connections", limits.connections);
 	json_put_text(j, "redirect_uri", buf_span(&url));
 	json_put_whole(j, "mailboxes", count_mailboxes(v, p->row.id));
 	connector_describe(p, language, j);
@@ -186,6 +191,9 @@ static void read_settings(struct arguments *a, struct edit *e)
 	arguments_choice(a, "smtp_tls", "none starttls implicit", 0, &row->smtp_tls);
 	arguments_choice(a, "mechanism", "none plain login xoauth2 oauthbearer", 0, &row->mechanism);
 	arguments_choice(a, "access", "delegated application", 0, &row->access);
+	arguments_number(a, "messages_per_minute", -1, MESSAGES_PER_MINUTE_MAX, &row->messages_per_minute);
+	arguments_number(a, "recipients_per_day", -1, RECIPIENTS_PER_DAY_MAX, &row->recipients_per_day);
+	arguments_number(a, "connections", -1, CONNECTIONS_MAX, &row->connections);
 	read_secret(a, e);
 	read_certificate(a, e);
 	read_service(a, e);
@@ -239,6 +247,7 @@ static void tell_mailboxes(struct vault *v, const struct registry_provider *p)
 	while ((m = map_next(&v->registry.mailboxes, &at)))
 		if (m->row.provider == p->row.id || (is_connector && m->row.organisation == p->row.organisation)) {
 			tokens_provider_changed(v->tokens, m->row.id);
+			mailbox_tell(v, m);
 			mailbox_mended_alone(v, m->row.id);
 		}
 }
@@ -357,6 +366,7 @@ static void add(struct vault *v, const struct asker *asker, const json_t *json)
 	e->asker = *asker;
 	e->connector.row = &e->row;
 	e->row.smtp_tls = e->row.mechanism = -1;
+	e->row.messages_per_minute = e->row.recipients_per_day = e->row.connections = -1;
 	arguments_name(&a, "name", &e->row.name);
 	arguments_name(&a, "kind", &e->row.kind);
 	if (!e->row.name.size)

@@ -1,5 +1,6 @@
 #include "loop/prepare.h"
 
+#include "base/clock.h"
 #include "base/panic.h"
 #include "base/secret.h"
 
@@ -74,6 +75,7 @@ void loop_prepare(void)
 	if (!CRYPTO_set_mem_functions(ssl_take, ssl_move, ssl_free))
 		panic("OpenSSL was used before it was prepared");
 	tzset();
+	clock_boot();
 	if (sodium_init() < 0 || !OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS |
 							   OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
 						   NULL))

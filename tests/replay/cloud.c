@@ -133,6 +133,22 @@ bool cloud_is_full(const struct cloud *c)
 	return twin_shelf_last(twin_mail(c->twin)) >= c->seen + FULL;
 }
 
+bool cloud_overshot(const struct cloud *c, struct span word, uint64_t *out)
+{
+	struct twin_overshot over = twin_overshot(c->twin);
+	const struct {
+		const char *word;
+		uint64_t number;
+	} numbers[] = { { "minute", over.minute }, { "day", over.day }, { "sessions", over.sessions }, { "most", over.most_in_minute } };
+
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		if (span_equal(word, span_of(numbers[i].word))) {
+			*out = numbers[i].number;
+			return true;
+		}
+	return false;
+}
+
 const char *cloud_add_person(struct cloud *c)
 {
 	struct twin_user *user;
@@ -153,6 +169,6 @@ void cloud_registration(struct cloud *c, struct buf *out)
 
 	buf_print(out,
 		  "\"kind\":\"microsoft\",\"tenant\":\"%s\",\"client_id\":\"%s\",\"client_secret\":\"%s\",\"issuer\":\"%s/%s/v2.0\","
-		  "\"smtp_host\":\"localhost\",\"smtp_port\":\"%u\",\"smtp_tls\":\"starttls\"",
+		  "\"smtp_host\":\"localhost\",\"smtp_port\":\"%u\",\"smtp_tls\":\"starttls\",\"messages_per_minute\":0,\"recipients_per_day\":0",
 		  tenant->id, tenant->apps[0].id, tenant->apps[0].secret, twin_url(c->twin), tenant->id, twin_smtp_port(c->twin));
 }

@@ -52,5 +52,9 @@ bool cloud_is_full(const struct cloud *);
 /* Adds a person p1@contoso.example, p2... with a password and an authenticator; its address. */
 const char *cloud_add_person(struct cloud *);
 
+/* What all mailboxes together sent beyond a limit of the provider's: messages in any minute ("minute"), recipients in any day ("day"), sessions at once
+ * ("sessions"); or the most that one sent in any minute ("most"). False: another word. */
+bool cloud_overshot(const struct cloud *, struct span word, uint64_t *out);
+
 /* What the vault needs to know of it, as JSON members for `provider add`. */
 void cloud_registration(struct cloud *, struct buf *out);

@@ -98,6 +98,16 @@ static void expect_flood(struct play *p, const struct scenario_line *line)
 	play_complain(p, line, "that cannot be expected of a flood");
 }
 
+static void expect_overshot(struct play *p, const struct scenario_line *line)
+{
+	uint64_t number;
+
+	if (!cloud_overshot(p->cloud, line->words[1], &number))
+		play_complain(p, line, "no such limit is counted");
+	else if (!scenario_within(line->words[2], (int64_t)number))
+		play_complain(p, line, "it was %llu", (unsigned long long)number);
+}
+
 static void expect_mailbox(struct play *p, const struct scenario_line *line)
 {
 	struct buf result;
@@ -137,6 +147,8 @@ void script_expect(struct play *p, const struct scenario_line *line)
 		expect_flood(p, line);
 	} else if (span_equal(what, SPAN("notices")) && line->count == 3) {
 		expect_notices(p, line);
+	} else if (span_equal(what, SPAN("overshot")) && line->count == 3) {
+		expect_overshot(p, line);
 	} else if (span_equal(what, SPAN("mailbox")) && line->count == 3) {
 		expect_mailbox(p, line);
 	} else if (span_equal(what, SPAN("said")) && line->count > 2) {

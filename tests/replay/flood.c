@@ -272,7 +272,7 @@ bool flood_reported(struct flood *f, struct span report)
 	return true;
 }
 
-static void count_one(struct flood_count *c, const struct fate *fate, uint64_t letter)
+static void count_one(struct flood_count *c, const struct fate *fate, uint64_t letter, unsigned copies)
 {
 	bool is_missing = fate->answered == '2' && !fate->arrived && !fate->reported;
 
@@ -281,7 +281,7 @@ static void count_one(struct flood_count *c, const struct fate *fate, uint64_t l
 	c->unanswered += !fate->answered;
 	c->arrived += fate->arrived != 0;
 	c->reported += fate->reported != 0;
-	c->twice += fate->arrived > 1 || fate->reported > 1 || (fate->arrived && fate->reported);
+	c->twice += fate->arrived > copies || fate->reported > 1 || (fate->arrived && fate->reported);
 	c->wrong += fate->answered == '5' && (fate->arrived || fate->reported);
 	if (is_missing && !c->missing++)
 		snprintf(c->first_missing, sizeof c->first_missing, "flood %llu", (unsigned long long)letter);
@@ -304,7 +304,7 @@ struct flood_count flood_count(const struct flood *f)
 
 	c.stagger_ms = stagger(f);
 	for (uint64_t i = 0; i < f->wish.count; i++)
-		count_one(&c, &f->fates[i], i);
+		count_one(&c, &f->fates[i], i, f->wish.copies);
 	return c;
 }
 

@@ -19,6 +19,7 @@ struct flood_wish {
 	uint64_t count;
 	unsigned sessions;
 	size_t size_bytes;
+	unsigned copies;  /* of one letter that are no fault, where what sends it dies */
 	int64_t begun_ms; /* when the play began, in virtual time */
 };
 

@@ -173,7 +173,7 @@ static void end_one(struct poster *p, struct mail *mail)
 	m->fate = FATE_ENDING;
 	queue_outcome(p->queue, mail, &(struct record_outcome){ .id = mail->id, .at = clock_wall_ms(), .attempts = 1, .runs = buf_span(&runs) },
 		      on_outcome_written, m);
-	schedule_ended(mail->lane, SCHEDULE_WENT);
+	schedule_ended(mail, SCHEDULE_WENT, 0);
 	queue_unload(p->queue, mail, false);
 	queue_tried(p->queue, mail);
 	buf_free(&item);

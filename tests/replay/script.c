@@ -223,16 +223,16 @@ static void do_link(struct play *p, const struct scenario_line *line)
 
 static void do_flood(struct play *p, const struct scenario_line *line)
 {
-	int64_t count, sessions, size;
+	int64_t count, sessions, size, copies;
 
 	if (p->flood || !scenario_number(line->words[1], &count) || !count || !number_of(p, line, "sessions", 10, &sessions) ||
-	    !number_of(p, line, "size", 0, &size)) {
-		play_complain(p, line, "flood N [sessions N] [size BYTES], once");
+	    !number_of(p, line, "size", 0, &size) || !number_of(p, line, "copies", 1, &copies)) {
+		play_complain(p, line, "flood N [sessions N] [size BYTES] [copies N], once");
 		return;
 	}
 	p->flood = flood_new(&(struct flood_wish){ .gate = p->gate, .user = SPAN("app"), .password = span_of(p->password), .senders = p->mailboxes,
 						   .sender_count = p->mailbox_count, .count = (uint64_t)count, .sessions = (unsigned)sessions,
-						   .size_bytes = (size_t)size, .begun_ms = p->begun_ms });
+						   .size_bytes = (size_t)size, .copies = (unsigned)copies, .begun_ms = p->begun_ms });
 }
 
 static void do_reload(struct play *p, const struct scenario_line *line)
