@@ -315,6 +315,7 @@ class R24(Load):
         elif what == "reload":
             self.reload()
         elif what == "endpoint":
+            self.twin.reset("faults")  # one that no request has met
             self.twin.fault(self.dice.choice(("down", "unavailable", "html", "too_many")), stage="token", times=1, ms=500)
         elif what == "hold":
             items = []
