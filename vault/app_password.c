@@ -133,30 +133,7 @@ const struct vault_operation app_password_operations[] = { { "mailbox.password",
 
 /* --- given to post */
 
-struct fetched {
-	unsigned post;
-	uint64_t request, mailbox;
-	struct span sealed;
-	uint64_t key;
-	struct change *change;
-};
-
-static void keep(void *self, const struct secret_row *row)
-{
-	struct fetched *f = self;
-
-	f->key = row->key;
-	f->sealed = arena_copy(f->change->arena, row->sealed);
-}
-
-static enum fault fetch(struct change *c, struct sqlite *db)
-{
-	struct fetched *f = c->data;
-
-	return secrets_get(db, SUBJECT, f->mailbox, PASSWORD, keep, f);
-}
-
-static void give(struct vault *v, const struct fetched *f, enum fault fault, struct span password)
+static void give(struct vault *v, const struct lend_wish *f, enum fault fault, struct span password)
 {
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, f->mailbox);
 	struct provider *p = m ? mailbox_provider(v, m) : NULL;
@@ -177,38 +154,14 @@ static void give(struct vault *v, const struct fetched *f, enum fault fault, str
 	vault_tell_one(v, ROLE_POST, f->post, &(struct message){ .type = MESSAGE_token, .fd = -1, .token = t });
 }
 
-static void fetched(struct change *c)
-{
-	const struct fetched *f = c->data;
-	struct vault *v = c->vault;
-	enum fault fault = c->fault;
-	struct buf text;
-
-	buf_init(&text, KEYRING_SEALED_BYTES_MAX);
-	if (fault == FAULT_OK && !f->sealed.size)
-		fault = FAULT_PASSWORD_NOT_SET;
-	if (fault == FAULT_OK)
-		fault = keyring_unseal(v->keys, &text, &(struct secret_row){ SUBJECT, f->mailbox, PASSWORD, f->key, f->sealed });
-	if (fault != FAULT_OK && fault != FAULT_PASSWORD_NOT_SET)
-		TRAIL(&v->trail, EVENT_SECRET_SHUT, TRAIL_TEXT("what", PASSWORD));
-	give(v, f, fault, buf_span(&text));
-	buf_wipe(&text);
-}
-
 void app_password_wanted(struct vault *v, const struct vault_peer *peer, const struct message_token_wanted *w)
 {
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, w->mailbox);
-	struct fetched here = { .post = peer->index, .request = w->request, .mailbox = w->mailbox };
-	struct change *c;
-	struct fetched *f;
+	const struct lend_wish wish = { .post = peer->index, .request = w->request, .mailbox = w->mailbox, .subject = SUBJECT, .name = PASSWORD,
+					.row = w->mailbox, .missing = FAULT_PASSWORD_NOT_SET };
 
-	if (!m || !m->row.enabled) {
-		give(v, &here, m ? FAULT_MAILBOX_DISABLED : FAULT_NOT_LINKED, (struct span){ "", 0 });
-		return;
-	}
-	c = change_new(v, fetch, fetched, sizeof *f);
-	f = c->data;
-	*f = here;
-	f->change = c;
-	change_run_take(c);
+	if (!m || !m->row.enabled)
+		give(v, &wish, m ? FAULT_MAILBOX_DISABLED : FAULT_NOT_LINKED, (struct span){ "", 0 });
+	else
+		lend_secret(v, &wish, give);
 }

@@ -222,30 +222,7 @@ void connector_seen(struct vault *v, const struct message_address_seen *seen)
 
 /* --- given to post */
 
-struct fetched {
-	unsigned post;
-	uint64_t request, mailbox, provider;
-	struct span sealed;
-	uint64_t key;
-	struct change *change;
-};
-
-static void keep(void *self, const struct secret_row *row)
-{
-	struct fetched *f = self;
-
-	f->key = row->key;
-	f->sealed = arena_copy(f->change->arena, row->sealed);
-}
-
-static enum fault fetch(struct change *c, struct sqlite *db)
-{
-	struct fetched *f = c->data;
-
-	return secrets_get(db, SUBJECT, f->provider, KEY, keep, f);
-}
-
-static void give(struct vault *v, const struct fetched *f, enum fault fault, struct span key)
+static void give(struct vault *v, const struct lend_wish *f, enum fault fault, struct span key)
 {
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, f->mailbox);
 	const struct registry_provider *p = m ? connector_of(v, m) : NULL;
@@ -267,37 +244,15 @@ static void give(struct vault *v, const struct fetched *f, enum fault fault, str
 	vault_tell_one(v, ROLE_POST, f->post, &(struct message){ .type = MESSAGE_token, .fd = -1, .token = t });
 }
 
-static void fetched(struct change *c)
-{
-	const struct fetched *f = c->data;
-	struct vault *v = c->vault;
-	enum fault fault = c->fault != FAULT_OK ? c->fault : f->sealed.size ? FAULT_OK : FAULT_NOT_FOUND;
-	struct buf text;
-
-	buf_init(&text, KEYRING_SEALED_BYTES_MAX);
-	if (fault == FAULT_OK)
-		fault = keyring_unseal(v->keys, &text, &(struct secret_row){ SUBJECT, f->provider, KEY, f->key, f->sealed });
-	if (fault != FAULT_OK)
-		TRAIL(&v->trail, EVENT_SECRET_SHUT, TRAIL_TEXT("what", KEY));
-	give(v, f, fault, buf_span(&text));
-	buf_wipe(&text);
-}
-
 void connector_wanted(struct vault *v, const struct vault_peer *peer, const struct message_token_wanted *w)
 {
 	const struct registry_mailbox *m = registry_by_id(&v->registry.mailboxes, w->mailbox);
 	const struct registry_provider *p = m ? connector_of(v, m) : NULL;
-	struct fetched here = { .post = peer->index, .request = w->request, .mailbox = w->mailbox }, *f;
-	struct change *c;
+	const struct lend_wish wish = { .post = peer->index, .request = w->request, .mailbox = w->mailbox, .subject = SUBJECT, .name = KEY,
+					.row = p ? p->row.id : 0, .missing = FAULT_NOT_FOUND };
 
-	if (!p || !m->row.enabled || !p->row.certificate.size) {
-		give(v, &here, p ? m->row.enabled ? FAULT_OK : FAULT_MAILBOX_DISABLED : FAULT_CONNECTOR_NOT_SET, SPAN(""));
-		return;
-	}
-	c = change_new(v, fetch, fetched, sizeof *f);
-	f = c->data;
-	*f = here;
-	f->provider = p->row.id;
-	f->change = c;
-	change_run_take(c);
+	if (!p || !m->row.enabled || !p->row.certificate.size)
+		give(v, &wish, p ? m->row.enabled ? FAULT_OK : FAULT_MAILBOX_DISABLED : FAULT_CONNECTOR_NOT_SET, SPAN(""));
+	else
+		lend_secret(v, &wish, give);
 }

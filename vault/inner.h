@@ -272,6 +272,18 @@ void probe_soon(void *vault);
 /* Tries one way (WAY_NONE: all that are set up) and answers the asker: how each fared, or the fault of the first that did not work. */
 void mailbox_test(struct vault *, const struct asker *, const struct registry_mailbox *, enum way);
 
+/* --- lend.c: a sealed secret that post asked for, opened for as long as it takes to give it */
+struct lend_wish {
+	unsigned post;               /* who asked, and how to answer */
+	uint64_t request, mailbox;
+	struct span subject, name;   /* which secret (store/secrets.h); texts that live for ever */
+	uint64_t row;
+	enum fault missing;          /* what it means that there is none */
+};
+typedef void lend_given(struct vault *, const struct lend_wish *, enum fault, struct span secret);
+/* `give` is called once, not from inside; the secret is wiped behind it. */
+void lend_secret(struct vault *, const struct lend_wish *, lend_given *give);
+
 /* --- app_password.c */
 /* Gives a mailbox's app password to post. */
 void app_password_wanted(struct vault *, const struct vault_peer *, const struct message_token_wanted *);
