@@ -91,11 +91,18 @@ void smtp_way_leave(struct smtp_way_connection *c)
 {
 	struct smtp_way_box *box = c->box;
 	struct smtp_way *w = c->way;
+	struct way_letter *letter = c->letter;
 
 	if (--c->inside || c->state != DONE)
 		return;
 	connection_free(c);
-	dispatch(box, w);
+	/* It was to come next, and was not begun: another connection has it. */
+	if (letter) {
+		letter->connection = NULL;
+		smtp_way_send(w, letter);
+	} else {
+		dispatch(box, w);
+	}
 }
 
 void smtp_way_finish_letter(struct smtp_way_connection *c, const struct way_end *end)

@@ -292,5 +292,40 @@ static void nobody_listens(void **state)
 	bench_free(b);
 }
 
-TESTS(starttls_and_implicit_tls, certificates_are_verified, starttls_that_is_not_offered, letters_share_what_there_is, a_rest_is_as_long_as_it_was_set,
+static void send_second(void *self, const struct way_end *end)
+{
+	struct letter *l = self;
+	struct bench *b = (struct bench *)((char *)l - offsetof(struct bench, letters));
+
+	on_done(self, end);
+	send(b, 1, false);
+}
+
+/* The refused one's RSET is under way when the next is given to the same connection, which ends before the reply: the next goes by another. */
+static void a_letter_that_was_to_come_next_is_not_lost(void **state)
+{
+	struct bench *b = bench_new(1, "localhost", false);
+	struct letter *first = &b->letters[0], *second = &b->letters[1];
+	struct smtp_way_settings one = { .own_name = SPAN("gw.example.org"), .connections_per_mailbox = 1, .idle_ms = idle_ms, .connect_ms = 5000 };
+	struct tls *client = NULL;
+
+	assert_int_equal(tls_client_new(&client, buf_span(&b->authority.certificate_pem), NULL), FAULT_OK);
+	smtp_way_set(b->way, client, &one);
+	tls_drop(&client);
+	provider_rule(&b->provider, (struct provider_rule){ .verb = "RCPT", .reply = "550 5.1.1 no such user", .times = 1 });
+	provider_rule(&b->provider, (struct provider_rule){ .verb = "RSET", .hang_up = true, .times = 1 });
+	*first = (struct letter){ .recipient = { .address = SPAN("nobody@example.net") } };
+	first->way = (struct way_letter){ .mailbox = 1, .way = WAY_SMTP, .more = on_more, .done = send_second, .self = first,
+					  .message = { .sender = SPAN("box@example.org"), .recipients = &first->recipient, .recipient_count = 1 } };
+	smtp_way_send(b->way, &first->way);
+	wait_for(b, &first->done);
+	assert_int_equal(first->outcome.code, 550);
+	wait_for(b, &second->done);
+	assert_int_equal(second->outcome.fault, FAULT_OK);
+	assert_int_equal(b->provider.mail_count, 1);
+	assert_int_equal(b->provider.sign_ins, 2);
+	bench_free(b);
+}
+
+TESTS(a_letter_that_was_to_come_next_is_not_lost, starttls_and_implicit_tls, certificates_are_verified, starttls_that_is_not_offered, letters_share_what_there_is, a_rest_is_as_long_as_it_was_set,
       a_probe_signs_in_anew, the_vault_goes_while_it_is_asked, nobody_listens)
